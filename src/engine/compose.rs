@@ -1,0 +1,374 @@
+//! Docker Compose: every command that rscale runs against it, and why exactly so.
+//!
+//! docs/compose-semantics.md tells the whole story; the reasons beside the flags here are its short form.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Engine, EngineInfo, Milestone};
+use crate::error::{Error, Result};
+use crate::exec::{CommandSpec, OnInterrupt};
+use crate::plan::{Create, Pull, Start};
+use crate::project::declared::{Declared, Hook};
+use crate::project::observed::{
+    LISTING_FORMAT, Replica, VITALS_FORMAT, Vitals, parse_listing, parse_vitals,
+};
+
+/// Time limit of commands that only read.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time limit of `up`, which may pull and build images and wait for dependencies.
+const UP_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Time limit of short changes, on top of what they are told to wait.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The label that Compose puts on every container of a project.
+const PROJECT_LABEL: &str = "com.docker.compose.project";
+
+/// Which Compose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// `docker-compose` 1.29, in Python.
+    V1,
+    /// Compose v2 and v5, in Go.
+    V2,
+}
+
+/// Compose on one Docker engine.
+#[derive(Debug, Clone)]
+pub struct Compose {
+    /// The program and its leading arguments: `docker compose`, or a binary.
+    pub command: Vec<String>,
+    pub generation: Generation,
+    /// The project options of the command line, passed on as they were typed.
+    pub project_options: Vec<String>,
+}
+
+impl Compose {
+    /// Asks a Compose for its version, to tell v1 from v2.
+    pub fn version(command: &[String]) -> CommandSpec {
+        let args = command[1..].iter().cloned().chain(["version".into(), "--short".into()]);
+        CommandSpec::new(&command[0], args, READ_TIMEOUT)
+    }
+
+    /// Reads what `version --short` printed: `1.29.2`, `2.26.1-4`, `v2.40.3`, `5.1.0`.
+    pub fn parse_version(stdout: &str) -> Generation {
+        let major = stdout.trim().trim_start_matches('v').split('.').next();
+        if major == Some("1") { Generation::V1 } else { Generation::V2 }
+    }
+
+    fn compose<'a>(
+        &self,
+        extra_options: &[&str],
+        args: impl IntoIterator<Item = &'a str>,
+        timeout: Duration,
+    ) -> CommandSpec {
+        let mut words: Vec<String> = self.command[1..].to_vec();
+        words.extend(self.project_options.iter().cloned());
+        words.extend(extra_options.iter().map(ToString::to_string));
+        words.extend(args.into_iter().map(str::to_owned));
+        let mut spec = CommandSpec::new(&self.command[0], words, timeout);
+        for (name, value) in [
+            // Plain lines, on stderr, whatever the terminal and the .env file say.
+            ("COMPOSE_ANSI", "never"),
+            ("COMPOSE_PROGRESS", "plain"),
+            ("COMPOSE_STATUS_STDOUT", "false"),
+            ("COMPOSE_MENU", "false"),
+            // `up` would delete the containers of services that left the file.
+            ("COMPOSE_REMOVE_ORPHANS", "false"),
+            // It would warn of them at every run; `rscale status` lists them.
+            ("COMPOSE_IGNORE_ORPHANS", "true"),
+        ] {
+            spec.env.insert(name.into(), value.into());
+        }
+        spec
+    }
+
+    fn docker<'a>(args: impl IntoIterator<Item = &'a str>, timeout: Duration) -> CommandSpec {
+        CommandSpec::new("docker", args, timeout)
+    }
+
+    fn unreadable(command: &str, error: &serde_json::Error) -> Error {
+        Error::unusable(format!("what `{command}` printed cannot be read"))
+            .detail(error.to_string())
+            .hint("see whether the docker client is a current one: docker version")
+    }
+}
+
+impl Engine for Compose {
+    fn name(&self) -> &'static str {
+        "compose"
+    }
+
+    fn supports_pull_policy(&self) -> bool {
+        self.generation == Generation::V2
+    }
+
+    fn declared(&self, every_profile: bool) -> CommandSpec {
+        // v1 lists the services of every profile anyway.
+        let profile: &[&str] = match self.generation {
+            Generation::V2 if every_profile => &["--profile", "*"],
+            _ => &[],
+        };
+        self.compose(profile, ["config"], READ_TIMEOUT)
+    }
+
+    fn parse_declared(&self, stdout: &str, fallback_name: &str) -> Result<Declared> {
+        Declared::parse(stdout, fallback_name)
+    }
+
+    fn listing(&self, project: &str) -> CommandSpec {
+        let filter = format!("label={PROJECT_LABEL}={project}");
+        Self::docker(
+            ["ps", "--all", "--no-trunc", "--filter", &filter, "--format", LISTING_FORMAT],
+            READ_TIMEOUT,
+        )
+    }
+
+    fn parse_listing(&self, stdout: &str) -> Result<Vec<Replica>> {
+        parse_listing(stdout).map_err(|error| Self::unreadable("docker ps", &error))
+    }
+
+    fn inspection(&self, ids: &[&str]) -> CommandSpec {
+        let args = ["inspect", "--type", "container", "--format", VITALS_FORMAT];
+        Self::docker(args.into_iter().chain(ids.iter().copied()), READ_TIMEOUT)
+    }
+
+    fn parse_inspection(&self, stdout: &str) -> Result<Vec<Vitals>> {
+        parse_vitals(stdout).map_err(|error| Self::unreadable("docker inspect", &error))
+    }
+
+    fn hashes(&self) -> CommandSpec {
+        self.compose(&[], ["config", "--hash", "*"], READ_TIMEOUT)
+    }
+
+    fn parse_hashes(&self, stdout: &str) -> BTreeMap<String, String> {
+        stdout
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(service, hash)| (service.to_owned(), hash.trim().to_owned()))
+            .collect()
+    }
+
+    fn info(&self) -> CommandSpec {
+        Self::docker(["info", "--format", "{{.MemTotal}}"], READ_TIMEOUT)
+    }
+
+    fn parse_info(&self, stdout: &str) -> EngineInfo {
+        EngineInfo {
+            memory_bytes: stdout.trim().parse().unwrap_or(0),
+        }
+    }
+
+    fn create(&self, step: &Create) -> CommandSpec {
+        let mut args: Vec<String> = vec!["up".into()];
+        args.push(match step.start {
+            Start::ByRscale => "--no-start".into(),
+            Start::ByCompose => "--detach".into(),
+        });
+        // Running replicas are kept even when the file changed; never `compose scale`, which recreates
+        // them and drops their anonymous volumes.
+        args.push("--no-recreate".into());
+        if step.build {
+            args.push("--build".into());
+        }
+        if let Some(policy) = step.pull {
+            args.push("--pull".into());
+            args.push(
+                match policy {
+                    Pull::Always => "always",
+                    Pull::Missing => "missing",
+                    Pull::Never => "never",
+                }
+                .into(),
+            );
+        }
+        // Every dependency is pinned to what it has: without that `up` resets it to the file's count.
+        // Not `--no-deps`, which changes the configuration hash before Compose 2.29.3, so that the
+        // next plain `up` recreates every replica.
+        for (service, count) in step.counts.iter().chain(&step.pins) {
+            args.push("--scale".into());
+            args.push(format!("{service}={count}"));
+        }
+        args.extend(step.counts.keys().cloned());
+        let mut spec = self.compose(&[], args.iter().map(String::as_str), UP_TIMEOUT);
+        spec.on_interrupt = OnInterrupt::Ask;
+        spec
+    }
+
+    fn milestone<'l>(&self, line: &'l str) -> Option<(&'l str, Milestone)> {
+        let mut words = line.split_whitespace();
+        match (words.next()?, words.next()?, words.next()?) {
+            ("Container", name, "Created" | "Recreated") => Some((name, Milestone::Created)),
+            ("Container", name, "Started" | "Running") => Some((name, Milestone::Started)),
+            // v1: `Creating shop_web_2 ... done`; its `up` starts what it creates.
+            ("Creating", name, "...") if line.ends_with("done") => Some((name, Milestone::Created)),
+            ("Starting", name, "...") if line.ends_with("done") => Some((name, Milestone::Started)),
+            _ => None,
+        }
+    }
+
+    fn start(&self, names: &[&str]) -> CommandSpec {
+        Self::docker(["start"].into_iter().chain(names.iter().copied()), CHANGE_TIMEOUT)
+            .on_interrupt(OnInterrupt::Finish)
+    }
+
+    fn stop(&self, names: &[&str], grace: Option<Duration>) -> CommandSpec {
+        // Compose rounds a grace up to whole seconds, too.
+        let seconds = grace.map(|grace| {
+            (grace.as_secs() + u64::from(grace.subsec_nanos() > 0)).to_string()
+        });
+        let mut args = vec!["stop"];
+        if let Some(seconds) = &seconds {
+            args.extend(["-t", seconds]);
+        }
+        args.extend(names);
+        // Without a grace of ours the container's own applies, which this cannot know.
+        let limit = CHANGE_TIMEOUT + grace.unwrap_or(UP_TIMEOUT);
+        Self::docker(args, limit).on_interrupt(OnInterrupt::Finish)
+    }
+
+    fn remove(&self, names: &[&str], volumes: bool) -> CommandSpec {
+        let mut args = vec!["rm", "--force"];
+        if volumes {
+            args.push("--volumes");
+        }
+        args.extend(names);
+        Self::docker(args, CHANGE_TIMEOUT).on_interrupt(OnInterrupt::Finish)
+    }
+
+    fn exec(&self, name: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
+        let mut args = vec!["exec".to_owned()];
+        if let Some(user) = &hook.user {
+            args.extend(["--user".into(), user.clone()]);
+        }
+        if let Some(folder) = &hook.working_dir {
+            args.extend(["--workdir".into(), folder.clone()]);
+        }
+        if hook.privileged {
+            args.push("--privileged".into());
+        }
+        for (key, value) in &hook.environment {
+            args.extend(["--env".into(), format!("{key}={value}")]);
+        }
+        args.push(name.to_owned());
+        args.extend(hook.command.iter().cloned());
+        CommandSpec::new("docker", args, timeout).on_interrupt(OnInterrupt::Finish)
+    }
+
+    fn logs(&self, name: &str, lines: u32) -> CommandSpec {
+        Self::docker(["logs", "--tail", &lines.to_string(), name], READ_TIMEOUT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::{Compose, Generation};
+    use crate::engine::{Engine, Milestone};
+    use crate::plan::{Create, Pull, Start};
+    use crate::project::declared::Hook;
+
+    fn compose() -> Compose {
+        Compose {
+            command: vec!["docker".into(), "compose".into()],
+            generation: Generation::V2,
+            project_options: vec!["-p".into(), "shop".into()],
+        }
+    }
+
+    fn create(start: Start) -> Create {
+        Create {
+            counts: BTreeMap::from([("web".into(), 3), ("api".into(), 2)]),
+            pins: BTreeMap::from([("db".into(), 4)]),
+            start,
+            build: false,
+            pull: None,
+        }
+    }
+
+    #[test]
+    fn up_names_the_wish_pins_the_rest_and_recreates_nothing() {
+        assert_eq!(
+            compose().create(&create(Start::ByCompose)).to_string(),
+            "docker compose -p shop up --detach --no-recreate --scale api=2 --scale web=3 --scale db=4 api web"
+        );
+        let step = Create {
+            build: true,
+            pull: Some(Pull::Never),
+            ..create(Start::ByRscale)
+        };
+        assert_eq!(
+            compose().create(&step).to_string(),
+            "docker compose -p shop up --no-start --no-recreate --build --pull never --scale api=2 --scale web=3 --scale db=4 api web"
+        );
+    }
+
+    #[test]
+    fn what_would_delete_orphans_is_switched_off() {
+        let spec = compose().create(&create(Start::ByCompose));
+        assert_eq!(spec.env["COMPOSE_REMOVE_ORPHANS"], "false");
+    }
+
+    #[test]
+    fn stop_gives_the_grace_in_whole_seconds() {
+        for (grace, line) in [
+            (None, "docker stop a b"),
+            (Some(Duration::from_secs(90)), "docker stop -t 90 a b"),
+            (Some(Duration::from_millis(1500)), "docker stop -t 2 a b"),
+            (Some(Duration::ZERO), "docker stop -t 0 a b"),
+        ] {
+            assert_eq!(compose().stop(&["a", "b"], grace).to_string(), line);
+        }
+    }
+
+    #[test]
+    fn a_hook_runs_as_it_is_declared() {
+        let hook = Hook {
+            command: vec!["touch".into(), "/x".into()],
+            user: Some("root".into()),
+            working_dir: Some("/srv".into()),
+            privileged: true,
+            environment: BTreeMap::from([("A".into(), "b".into())]),
+        };
+        assert_eq!(
+            compose().exec("w-1", &hook, Duration::from_secs(1)).to_string(),
+            "docker exec --user root --workdir /srv --privileged --env A=b w-1 touch /x"
+        );
+    }
+
+    #[test]
+    fn reads_progress_of_every_generation() {
+        for (line, expected) in [
+            (" Container shop-web-2  Created", Some(("shop-web-2", Milestone::Created))),
+            (" Container shop-web-2  Creating", None),
+            (" Container shop-web-2 Started ", Some(("shop-web-2", Milestone::Started))),
+            (" Network shop_default  Created", None),
+            ("Creating shop_web_2 ... done", Some(("shop_web_2", Milestone::Created))),
+            ("Creating shop_web_2 ...", None),
+            ("", None),
+        ] {
+            assert_eq!(compose().milestone(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn tells_v1_from_the_rest() {
+        for (text, generation) in [
+            ("1.29.2\n", Generation::V1),
+            ("2.26.1-4", Generation::V2),
+            ("v2.40.3", Generation::V2),
+            ("5.1.0", Generation::V2),
+            ("dev", Generation::V2),
+        ] {
+            assert_eq!(Compose::parse_version(text), generation, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_hashes() {
+        let hashes = compose().parse_hashes("db a5d1\nweb b1b4\n");
+        assert_eq!(hashes["web"], "b1b4");
+    }
+}

@@ -1,0 +1,121 @@
+//! What the machine that rscale runs on says, besides commands: listening ports, the Compose binary,
+//! the engine's address.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The ports that something listens on at this machine, by protocol (`tcp`, `udp`).
+///
+/// Read from `/proc/net`, so empty where there is none; that only leaves a check out.
+pub fn listening_ports() -> BTreeSet<(String, u16)> {
+    let mut ports = BTreeSet::new();
+    for (file, protocol) in [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")] {
+        let text = std::fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
+        ports.extend(ports_in(&text).map(|port| (protocol.to_owned(), port)));
+    }
+    ports
+}
+
+/// The local ports of listening sockets in a table of `/proc/net` (proc(5)): state 0A is LISTEN, 07 is
+/// what an unconnected UDP socket shows.
+fn ports_in(table: &str) -> impl Iterator<Item = u16> {
+    table.lines().skip(1).filter_map(|line| {
+        let mut columns = line.split_whitespace().skip(1);
+        let local = columns.next()?;
+        let state = columns.nth(1)?;
+        if !matches!(state, "0A" | "07") {
+            return None;
+        }
+        u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()
+    })
+}
+
+/// Where the engine is, in words that two runs agree on: the lock of a project is kept by it.
+pub fn engine_address() -> String {
+    if let Some(host) = non_empty("DOCKER_HOST") {
+        return host;
+    }
+    let context = non_empty("DOCKER_CONTEXT").or_else(current_context);
+    match context.as_deref() {
+        None | Some("default") => "unix:///var/run/docker.sock".into(),
+        Some(context) => format!("context:{context}"),
+    }
+}
+
+/// Whether the engine runs on this machine, so that this machine's ports are the engine's.
+pub fn engine_is_local() -> bool {
+    let address = engine_address();
+    cfg!(target_os = "linux") && address.starts_with("unix://")
+}
+
+fn current_context() -> Option<String> {
+    let text = std::fs::read_to_string(docker_config()?.join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+    Some(config.get("currentContext")?.as_str()?.to_owned())
+}
+
+/// Finds the Compose plugin's binary: called directly it starts in half the time, because
+/// `docker compose` first runs every plugin for its metadata. The folders are those of the docker CLI
+/// (cli-plugins/manager), most specific first.
+pub fn compose_plugin() -> Option<PathBuf> {
+    let name = format!("docker-compose{}", env::consts::EXE_SUFFIX);
+    let system = [
+        "/usr/local/lib/docker/cli-plugins",
+        "/usr/local/libexec/docker/cli-plugins",
+        "/usr/lib/docker/cli-plugins",
+        "/usr/libexec/docker/cli-plugins",
+        "/Applications/Docker.app/Contents/Resources/cli-plugins",
+        r"C:\Program Files\Docker\cli-plugins",
+    ];
+    docker_config()
+        .map(|config| config.join("cli-plugins"))
+        .into_iter()
+        .chain(system.iter().map(PathBuf::from))
+        .map(|folder| folder.join(&name))
+        .find(|file| file.is_file())
+}
+
+/// Finds a program on PATH.
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let name = format!("{program}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(&name))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.metadata()
+            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    }
+    #[cfg(not(unix))]
+    file.is_file()
+}
+
+fn docker_config() -> Option<PathBuf> {
+    if let Some(folder) = non_empty("DOCKER_CONFIG") {
+        return Some(folder.into());
+    }
+    env::home_dir().map(|home| home.join(".docker"))
+}
+
+fn non_empty(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ports_in;
+
+    #[test]
+    fn reads_listening_ports_from_proc() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n   \
+            0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0\n   \
+            1: 0100007F:C350 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0\n   \
+            2: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07 0:0 00:0 0\n";
+        assert_eq!(ports_in(table).collect::<Vec<_>>(), [8080, 53]);
+    }
+}

@@ -1,0 +1,151 @@
+//! Running other programs: what to run is data ([`CommandSpec`]), an [`Executor`] runs it.
+
+pub mod host;
+pub mod process;
+pub mod recording;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// One command, as data: building it runs nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandSpec {
+    pub program: String,
+    pub args: Vec<String>,
+    /// Set on top of the inherited environment.
+    pub env: BTreeMap<String, String>,
+    pub cwd: Option<PathBuf>,
+    pub timeout: Duration,
+    /// What an interruption of rscale does to it.
+    pub on_interrupt: OnInterrupt,
+}
+
+/// What becomes of a running command when rscale is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// It only reads: ended at once.
+    Kill,
+    /// It changes something and is short: left to end.
+    Finish,
+    /// It changes something and may be long (pulls, builds): asked to end after a moment.
+    Ask,
+}
+
+impl CommandSpec {
+    pub fn new<A: Into<String>>(
+        program: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: BTreeMap::new(),
+            cwd: None,
+            timeout,
+            on_interrupt: OnInterrupt::Kill,
+        }
+    }
+
+    #[must_use]
+    pub fn on_interrupt(mut self, what: OnInterrupt) -> Self {
+        self.on_interrupt = what;
+        self
+    }
+}
+
+/// The command as it could be typed in a shell, without the environment.
+impl fmt::Display for CommandSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = std::iter::once(self.program.as_str()).chain(self.args.iter().map(String::as_str));
+        match shlex::try_join(words) {
+            Ok(line) => f.write_str(&line),
+            Err(_) => write!(f, "{} {}", self.program, self.args.join(" ")),
+        }
+    }
+}
+
+/// What a command that ended with 0 printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandOutput {
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Why a command did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    #[error("`{program}` is not installed, or not on PATH")]
+    NotFound { program: String },
+    #[error("`{command}` could not be started: {reason}")]
+    NotStarted { command: String, reason: String },
+    #[error("`{command}` ended with {status}")]
+    Failed {
+        command: String,
+        status: String,
+        stdout: String,
+        stderr: String,
+    },
+    #[error("`{command}` did not end within {}", crate::duration::show(*timeout))]
+    TimedOut {
+        command: String,
+        timeout: Duration,
+        stderr: String,
+    },
+    #[error("interrupted")]
+    Interrupted { stderr: String },
+}
+
+impl CommandError {
+    /// What the command said before it failed.
+    pub fn stderr(&self) -> &str {
+        match self {
+            Self::Failed { stderr, .. }
+            | Self::TimedOut { stderr, .. }
+            | Self::Interrupted { stderr } => stderr,
+            Self::NotFound { .. } | Self::NotStarted { .. } => "",
+        }
+    }
+}
+
+/// A future that is not sent between threads; rscale runs on one.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Called with each line that a command prints on stderr, as it comes.
+pub type OnLine<'a> = &'a dyn Fn(&str);
+
+/// Runs commands. Tests replace it.
+pub trait Executor {
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    /// Anything but an exit with 0 within the time limit.
+    fn run<'a>(
+        &'a self,
+        spec: &'a CommandSpec,
+        on_line: Option<OnLine<'a>>,
+    ) -> LocalFuture<'a, Result<CommandOutput, CommandError>>;
+
+    /// Whether Ctrl-C or SIGTERM arrived.
+    fn interrupted(&self) -> bool;
+
+    /// Waits for a while, or until rscale is interrupted.
+    fn pause(&self, duration: Duration) -> LocalFuture<'_, ()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::CommandSpec;
+
+    #[test]
+    fn a_command_prints_as_it_could_be_typed() {
+        let spec = CommandSpec::new("docker", ["ps", "--format", "{{json .}} it's"], Duration::ZERO);
+        assert_eq!(spec.to_string(), r#"docker ps --format "{{json .}} it's""#);
+    }
+}

@@ -1,0 +1,21 @@
+//! rscale scales the services of a Compose project: what was asked, and nothing else.
+//!
+//! ```text
+//! argv -> cli -> project -> preflight -> plan -> apply -> report
+//!                (declared + observed)          (through an Executor)
+//! ```
+//!
+//! One way, like water. Pure: `cli`, `project`, `preflight`, `plan`, `report`, and `engine`, which turns
+//! steps into commands and output into the model. I/O: `commands` and `apply` through an `exec::Executor`,
+//! `exec::host`, `lock` and `ui`, which is the only printer.
+
+pub mod cli;
+pub mod commands;
+pub mod duration;
+pub mod engine;
+pub mod error;
+pub mod exec;
+pub mod plan;
+pub mod preflight;
+pub mod project;
+pub mod suggest;

@@ -1,0 +1,145 @@
+//! What one named service needs: which replicas go, in which order, which have to be started, which are
+//! new, and how that is spread over the waves of `--step`.
+
+use super::{Change, Reason, Victim};
+use crate::project::Project;
+use crate::project::observed::{Health, Replica, State};
+
+/// What is known of one named service before its steps are laid out.
+pub struct Draft<'a> {
+    pub service: &'a str,
+    from: u32,
+    to: u32,
+    /// Replicas that go before anything else: dead ones, and victims that do not run.
+    pub broken: Vec<Victim>,
+    /// Victims that run, in the order in which they go.
+    victims: Vec<Victim>,
+    /// Kept replicas that have to be started, by name.
+    pub to_start: Vec<String>,
+    /// The number that Compose gives to the next new replica.
+    next_number: u32,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(project: &'a Project, service: &'a str, to: u32) -> Self {
+        let replicas = project.replicas(service);
+        let from = project.count(service);
+        let order = removal_order(replicas);
+        let dead = replicas.iter().filter(|replica| replica.is_dead()).count();
+        let surplus = (from.saturating_sub(to) as usize).max(dead);
+        let (leaving, kept) = order.split_at(surplus);
+        let victims = leaving.iter().map(|(reason, replica)| Victim {
+            id: replica.id.clone(),
+            name: replica.name.clone(),
+            running: replica.is_running() || replica.state == State::Restarting,
+            reason: *reason,
+        });
+        let (victims, broken) = victims.partition(|victim: &Victim| victim.running);
+        let to_start = kept
+            .iter()
+            .filter(|(_, replica)| replica.can_start())
+            .map(|(_, replica)| replica.name.clone())
+            .collect();
+        let highest = kept.iter().map(|(_, replica)| replica.number).max();
+        Self {
+            service,
+            from,
+            to,
+            broken,
+            victims,
+            to_start,
+            next_number: highest.unwrap_or(0) + 1,
+        }
+    }
+
+    pub fn change(&self) -> Change {
+        Change {
+            service: self.service.to_owned(),
+            from: self.from,
+            to: self.to,
+            restarted: u32::try_from(self.to_start.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// How many replicas are there once the broken ones are gone.
+    pub fn base(&self) -> u32 {
+        self.from - u32::try_from(self.broken.len()).unwrap_or(self.from)
+    }
+
+    pub fn needs_start(&self) -> bool {
+        self.to > self.base() || !self.to_start.is_empty()
+    }
+
+    pub fn waves(&self, step: Option<u32>) -> u32 {
+        let distance = self.base().abs_diff(self.to);
+        match step {
+            Some(step) => distance.div_ceil(step).max(1),
+            None => 1,
+        }
+    }
+
+    pub fn count_after(&self, wave: u32, step: Option<u32>) -> u32 {
+        let Some(step) = step else { return self.to };
+        let moved = step.saturating_mul(wave + 1).min(self.base().abs_diff(self.to));
+        if self.to > self.base() {
+            self.base() + moved
+        } else {
+            self.base() - moved
+        }
+    }
+
+    fn count_before(&self, wave: u32, step: Option<u32>) -> u32 {
+        match wave.checked_sub(1) {
+            Some(before) => self.count_after(before, step),
+            None => self.base(),
+        }
+    }
+
+    pub fn creates_in(&self, wave: u32, step: Option<u32>) -> bool {
+        self.count_after(wave, step) > self.count_before(wave, step)
+    }
+
+    pub fn grows_in(&self, wave: u32, step: Option<u32>) -> bool {
+        self.creates_in(wave, step) || (wave == 0 && !self.to_start.is_empty())
+    }
+
+    /// The numbers of the replicas that a wave creates.
+    pub fn numbers_of(&self, wave: u32, step: Option<u32>) -> Vec<u32> {
+        let (before, after) = (self.count_before(wave, step), self.count_after(wave, step));
+        let first = self.next_number + before.saturating_sub(self.base());
+        (first..first + after.saturating_sub(before)).collect()
+    }
+
+    pub fn victims_of(&self, wave: u32, step: Option<u32>) -> &[Victim] {
+        let (before, after) = (self.count_before(wave, step), self.count_after(wave, step));
+        if after >= before {
+            return &[];
+        }
+        let gone = (self.base() - before) as usize;
+        &self.victims[gone..gone + (before - after) as usize]
+    }
+}
+
+/// Replicas in the order in which they go, with the reason for each.
+fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
+    let mut order: Vec<(Reason, &Replica)> = replicas
+        .iter()
+        .map(|replica| {
+            let reason = match replica.state {
+                State::Dead | State::Removing => Reason::Dead,
+                State::Exited | State::Created => Reason::Exited,
+                State::Restarting => Reason::Restarting,
+                State::Running | State::Paused if replica.health == Some(Health::Unhealthy) => {
+                    Reason::Unhealthy
+                }
+                State::Running | State::Paused if replica.outdated => Reason::Outdated,
+                State::Running | State::Paused => Reason::HighestNumber,
+            };
+            (reason, replica)
+        })
+        .collect();
+    order.sort_by(|(reason_a, a), (reason_b, b)| {
+        reason_a.cmp(reason_b).then(b.number.cmp(&a.number))
+    });
+    order
+}

@@ -1,0 +1,289 @@
+//! The plan: from a project and a wish to an ordered list of steps. Pure data; printing it is `--dry-run`.
+//!
+//! Replicas are added and verified before any that runs is taken away, so that a failure finds the old
+//! ones still there.
+
+mod dependencies;
+mod draft;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::project::Project;
+use crate::project::declared::{Hook, Service};
+use dependencies::{missing_dependencies, pins, who_starts};
+use draft::Draft;
+
+/// The counts wished for, by service.
+pub type Counts = BTreeMap<String, u32>;
+
+/// What the command line says about the way there.
+#[derive(Debug, Clone, Default)]
+pub struct PlanOptions {
+    /// At most this many replicas of a service at a time.
+    pub step: Option<u32>,
+    /// Between two such steps.
+    pub pause: Duration,
+    /// Whether replicas are verified.
+    pub verify: bool,
+    /// Leave dependencies alone, even those that have no containers.
+    pub no_deps: bool,
+    /// Grace for removed replicas; above policy and declaration.
+    pub stop_timeout: Option<Duration>,
+    pub build: bool,
+    pub pull: Option<Pull>,
+}
+
+/// When an image is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    Always,
+    Missing,
+    Never,
+}
+
+/// What will be done, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub changes: Vec<Change>,
+    /// Dependencies that have no running replica and are started: service and count.
+    pub dependencies: Counts,
+    pub steps: Vec<Step>,
+}
+
+/// What happens to one of the named services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub service: String,
+    pub from: u32,
+    pub to: u32,
+    /// Replicas that exist, do not run, and are started.
+    pub restarted: u32,
+}
+
+impl Change {
+    pub fn is_none(&self) -> bool {
+        self.from == self.to && self.restarted == 0
+    }
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Replicas go: hooks, SIGTERM, grace, removal.
+    Remove(Remove),
+    /// Replicas are created, and started when Compose has to do that itself.
+    Create(Create),
+    /// Replicas that do not run are started, several at a time.
+    Start(StartReplicas),
+    /// Every replica of these services must come up.
+    Verify { counts: Counts },
+    /// A rest between two steps of `--step`.
+    Pause(Duration),
+}
+
+/// Replicas of one service that go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    pub service: String,
+    pub victims: Vec<Victim>,
+    pub grace: Option<Duration>,
+    pub pre_stop: Vec<Hook>,
+}
+
+/// A replica that goes, and why this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Victim {
+    pub id: String,
+    pub name: String,
+    pub running: bool,
+    pub reason: Reason,
+}
+
+/// Why a replica is chosen, first reasons first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    Dead,
+    Exited,
+    Restarting,
+    Unhealthy,
+    Outdated,
+    HighestNumber,
+}
+
+impl Reason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Exited => "does not run",
+            Self::Restarting => "keeps restarting",
+            Self::Unhealthy => "unhealthy",
+            Self::Outdated => "older configuration",
+            Self::HighestNumber => "highest number",
+        }
+    }
+}
+
+/// One call of `docker compose up`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Create {
+    /// The services that change.
+    pub counts: Counts,
+    /// Their dependencies, held at what they have.
+    pub pins: Counts,
+    pub start: Start,
+    pub build: bool,
+    pub pull: Option<Pull>,
+}
+
+/// Who starts what was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// rscale, several at a time; Compose starts one after another.
+    ByRscale,
+    /// Compose, because only it knows how: hooks, port ranges, dependencies that must come up first.
+    ByCompose,
+}
+
+/// Replicas to start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StartReplicas {
+    /// Those that exist, by name.
+    pub existing: Vec<String>,
+    /// Those that the step before creates, by service and number.
+    pub new: BTreeMap<String, Vec<u32>>,
+    pub services: BTreeSet<String>,
+}
+
+/// Makes the plan.
+///
+/// `wish` names only services of the file; the preflight has seen to that.
+pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
+    let drafts: Vec<Draft> = wish
+        .iter()
+        .map(|(service, &to)| Draft::new(project, service, to))
+        .collect();
+    let mut plan = Plan {
+        changes: drafts.iter().map(Draft::change).collect(),
+        ..Plan::default()
+    };
+    let grown: Vec<&Draft> = drafts.iter().filter(|draft| draft.needs_start()).collect();
+    if !options.no_deps {
+        plan.dependencies = missing_dependencies(project, grown.iter().map(|draft| draft.service), wish);
+    }
+    // Broken replicas make room first: Compose counts them, and a dead one keeps its name.
+    for draft in &drafts {
+        plan.remove(project, draft, &draft.broken, options);
+    }
+    // What each named service has at this point of the plan.
+    let mut now: Counts = drafts
+        .iter()
+        .map(|draft| (draft.service.to_owned(), draft.base()))
+        .collect();
+    let waves = drafts.iter().map(|draft| draft.waves(options.step)).max().unwrap_or(0);
+    for wave in 0..waves {
+        if wave > 0 && !options.pause.is_zero() {
+            plan.steps.push(Step::Pause(options.pause));
+        }
+        plan.grow(project, &grown, wave, &mut now, options);
+        let shrinking: Vec<&Draft> = drafts
+            .iter()
+            .filter(|draft| !draft.victims_of(wave, options.step).is_empty())
+            .collect();
+        for draft in &shrinking {
+            plan.remove(project, draft, draft.victims_of(wave, options.step), options);
+            now.insert(draft.service.to_owned(), draft.count_after(wave, options.step));
+        }
+        let counts: Counts = shrinking
+            .iter()
+            .map(|draft| (draft.service.to_owned(), now[draft.service]))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        if options.verify && !counts.is_empty() {
+            plan.steps.push(Step::Verify { counts });
+        }
+    }
+    plan
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn remove(&mut self, project: &Project, draft: &Draft, victims: &[Victim], options: &PlanOptions) {
+        if victims.is_empty() {
+            return;
+        }
+        let declared = project.service(draft.service);
+        self.steps.push(Step::Remove(Remove {
+            service: draft.service.to_owned(),
+            victims: victims.to_vec(),
+            grace: grace(declared, options.stop_timeout),
+            pre_stop: declared.map(|service| service.pre_stop.clone()).unwrap_or_default(),
+        }));
+    }
+
+    fn grow(
+        &mut self,
+        project: &Project,
+        grown: &[&Draft],
+        wave: u32,
+        now: &mut Counts,
+        options: &PlanOptions,
+    ) {
+        let growing: Vec<&&Draft> = grown.iter().filter(|draft| draft.grows_in(wave, options.step)).collect();
+        if growing.is_empty() {
+            return;
+        }
+        for start in [Start::ByRscale, Start::ByCompose] {
+            let of_kind: Vec<&&&Draft> = growing
+                .iter()
+                .filter(|draft| who_starts(project, draft.service, options.no_deps) == start)
+                .collect();
+            let counts: Counts = of_kind
+                .iter()
+                // What only has to be started is left to `docker start`, unless Compose must do it.
+                .filter(|draft| start == Start::ByCompose || draft.creates_in(wave, options.step))
+                .map(|draft| (draft.service.to_owned(), draft.count_after(wave, options.step)))
+                .collect();
+            if !counts.is_empty() {
+                now.extend(counts.clone());
+                self.steps.push(Step::Create(Create {
+                    pins: pins(project, &counts, now, &self.dependencies),
+                    counts,
+                    start,
+                    build: options.build,
+                    pull: options.pull,
+                }));
+            }
+            if start == Start::ByRscale && !of_kind.is_empty() {
+                let mut replicas = StartReplicas::default();
+                for draft in of_kind {
+                    replicas.services.insert(draft.service.to_owned());
+                    if wave == 0 {
+                        replicas.existing.extend(draft.to_start.iter().cloned());
+                    }
+                    let new = draft.numbers_of(wave, options.step);
+                    if !new.is_empty() {
+                        replicas.new.insert(draft.service.to_owned(), new);
+                    }
+                }
+                self.steps.push(Step::Start(replicas));
+            }
+        }
+        if options.verify {
+            let counts = growing
+                .iter()
+                .map(|draft| (draft.service.to_owned(), draft.count_after(wave, options.step)))
+                .collect();
+            self.steps.push(Step::Verify { counts });
+        }
+    }
+}
+
+/// Grace of removed replicas: what was typed, then the policy, then the declaration; `None` leaves it to
+/// the container's own, 10 s unless it says otherwise.
+pub fn grace(service: Option<&Service>, typed: Option<Duration>) -> Option<Duration> {
+    typed.or_else(|| service.and_then(|service| service.policy.stop_timeout.or(service.stop_grace_period)))
+}

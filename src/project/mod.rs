@@ -1,0 +1,105 @@
+//! The project as rscale sees it: what the file declares, what the engine runs, what the policy says.
+//!
+//! Pure: commands' output goes in, a [`Project`] comes out. Who runs the commands is not its business.
+
+pub mod declared;
+pub mod observed;
+pub mod policy;
+pub mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use declared::{Declared, Service};
+use observed::Replica;
+
+/// A Compose project: its services as declared, its replicas as observed.
+#[derive(Debug, Clone, Default)]
+pub struct Project {
+    pub declared: Declared,
+    /// Replicas by service, in the order of their numbers; one-off containers (`compose run`) left out.
+    pub replicas: BTreeMap<String, Vec<Replica>>,
+}
+
+impl Project {
+    pub fn new(declared: Declared, observed: Vec<Replica>) -> Self {
+        let mut replicas: BTreeMap<String, Vec<Replica>> = BTreeMap::new();
+        for replica in observed {
+            replicas
+                .entry(replica.service.clone())
+                .or_default()
+                .push(replica);
+        }
+        for of_service in replicas.values_mut() {
+            of_service.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
+        }
+        Self { declared, replicas }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.declared.name
+    }
+
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.declared.services.get(name)
+    }
+
+    /// The replicas of a service that exist, in whatever state.
+    pub fn replicas(&self, service: &str) -> &[Replica] {
+        self.replicas.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many replicas of a service exist, in whatever state (as Compose counts them).
+    pub fn count(&self, service: &str) -> u32 {
+        u32::try_from(self.replicas(service).len()).unwrap_or(u32::MAX)
+    }
+
+    /// Services that have containers but are not in the file.
+    pub fn orphans(&self) -> impl Iterator<Item = (&str, &[Replica])> {
+        self.replicas
+            .iter()
+            .filter(|(service, _)| !self.declared.services.contains_key(*service))
+            .map(|(service, replicas)| (service.as_str(), replicas.as_slice()))
+    }
+
+    /// Whether a plain `docker compose up` would see this service: it has no profile or an active one.
+    pub fn is_active(&self, service: &Service) -> bool {
+        let active = &self.declared.active_profiles;
+        service.profiles.is_empty()
+            || active.contains("*")
+            || service.profiles.iter().any(|p| active.contains(p))
+    }
+
+    /// The services that `names` depend on, directly or not, without `names` themselves.
+    ///
+    /// Dependencies that are optional (`required: false`) and switched off by their profile are left
+    /// out, as Compose leaves them out. Naming a service activates its profiles.
+    pub fn dependencies<'a>(&'a self, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let named: BTreeSet<&str> = names.into_iter().collect();
+        let activated: BTreeSet<&str> = named
+            .iter()
+            .filter_map(|name| self.service(name))
+            .flat_map(|service| service.profiles.iter().map(String::as_str))
+            .collect();
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&str> = named.iter().copied().collect();
+        while let Some(name) = open.pop() {
+            let Some(service) = self.service(name) else {
+                continue;
+            };
+            for (dependency, how) in &service.depends_on {
+                let Some(target) = self.service(dependency) else {
+                    continue;
+                };
+                let reachable = self.is_active(target)
+                    || target.profiles.iter().any(|p| activated.contains(p.as_str()));
+                if (how.required || reachable)
+                    && !named.contains(dependency.as_str())
+                    && found.insert(dependency.as_str())
+                {
+                    open.push(dependency);
+                }
+            }
+        }
+        found
+    }
+}

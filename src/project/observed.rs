@@ -1,0 +1,311 @@
+//! The observed model: the containers of a project as `docker ps -a` and `docker inspect` show them.
+
+use serde::Deserialize;
+
+/// One container of a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replica {
+    pub id: String,
+    pub name: String,
+    pub service: String,
+    /// The number that Compose gave it, from 1; holes are not refilled.
+    pub number: u32,
+    pub state: State,
+    /// `None` without a healthcheck, or when it does not run.
+    pub health: Option<Health>,
+    /// The exit code that `docker ps` tells of a container that exited.
+    pub exit_code: Option<i32>,
+    /// As `docker ps` words it: `3 minutes`.
+    pub uptime: Option<String>,
+    /// Published ports as `docker ps` words them.
+    pub ports: Vec<String>,
+    /// The command that really runs, the image's own included.
+    pub command: String,
+    /// Compose's hash of the service's configuration at creation.
+    pub config_hash: String,
+    /// Id of the image that it was created from, where Compose noted it.
+    pub image_id: String,
+    /// Whether the file or the image changed since it was created.
+    pub outdated: bool,
+    /// How often the engine restarted it; known after an inspection.
+    pub restarts: Option<u32>,
+}
+
+/// A container's state, as the engine names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    #[default]
+    Dead,
+}
+
+impl State {
+    /// Reads the engine's word; what is unknown counts as dead, so that it is never believed to run.
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "created" => Self::Created,
+            "running" => Self::Running,
+            "paused" => Self::Paused,
+            "restarting" => Self::Restarting,
+            "removing" => Self::Removing,
+            "exited" => Self::Exited,
+            _ => Self::Dead,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// What the healthcheck says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+impl Health {
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "starting" | "health: starting" => Some(Self::Starting),
+            "healthy" => Some(Self::Healthy),
+            "unhealthy" => Some(Self::Unhealthy),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl Replica {
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// Running, and nothing says that it is unwell.
+    pub fn is_good(&self) -> bool {
+        self.is_running() && self.health != Some(Health::Unhealthy)
+    }
+
+    /// Whether starting it can bring it up: it exists and does not run.
+    pub fn can_start(&self) -> bool {
+        matches!(self.state, State::Created | State::Exited)
+    }
+
+    /// The engine could not remove it; only another removal helps.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, State::Dead | State::Removing)
+    }
+}
+
+/// `docker ps --format`: one JSON object a line. The labels are asked for one by one, because the
+/// joined form cannot be split again where a value has a comma.
+pub const LISTING_FORMAT: &str = concat!(
+    r#"{"id":{{json .ID}},"name":{{json .Names}},"state":{{json .State}},"status":{{json .Status}},"#,
+    r#""ports":{{json .Ports}},"command":{{json .Command}},"#,
+    r#""service":{{json (.Label "com.docker.compose.service")}},"#,
+    r#""number":{{json (.Label "com.docker.compose.container-number")}},"#,
+    r#""oneoff":{{json (.Label "com.docker.compose.oneoff")}},"#,
+    r#""config_hash":{{json (.Label "com.docker.compose.config-hash")}},"#,
+    r#""image_id":{{json (.Label "com.docker.compose.image")}}}"#
+);
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    id: String,
+    name: String,
+    state: String,
+    status: String,
+    ports: String,
+    command: String,
+    service: String,
+    number: String,
+    oneoff: String,
+    config_hash: String,
+    image_id: String,
+}
+
+/// Reads a listing in [`LISTING_FORMAT`]; one-off containers are left out.
+///
+/// # Errors
+/// A line that is not the JSON asked for.
+pub fn parse_listing(text: &str) -> Result<Vec<Replica>, serde_json::Error> {
+    let mut replicas = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let line: Line = serde_json::from_str(line)?;
+        if line.oneoff.eq_ignore_ascii_case("true") || line.service.is_empty() {
+            continue;
+        }
+        replicas.push(Replica {
+            state: State::parse(&line.state),
+            health: health_in(&line.status),
+            exit_code: exit_code_in(&line.status),
+            uptime: uptime_in(&line.status),
+            ports: split_list(&line.ports),
+            id: line.id,
+            name: line.name.split(',').next().unwrap_or_default().to_owned(),
+            service: line.service,
+            number: line.number.parse().unwrap_or(0),
+            command: line.command.trim_matches('"').to_owned(),
+            config_hash: line.config_hash,
+            image_id: line.image_id,
+            outdated: false,
+            restarts: None,
+        });
+    }
+    Ok(replicas)
+}
+
+/// `Up 3 minutes (health: starting)` -> starting.
+fn health_in(status: &str) -> Option<Health> {
+    let (_, rest) = status.rsplit_once('(')?;
+    Health::parse(rest.trim_end_matches(')'))
+}
+
+/// `Exited (137) 3 minutes ago` -> 137.
+fn exit_code_in(status: &str) -> Option<i32> {
+    let rest = status.strip_prefix("Exited (")?;
+    rest.split(')').next()?.parse().ok()
+}
+
+/// `Up 3 minutes (healthy)` -> `3 minutes`.
+fn uptime_in(status: &str) -> Option<String> {
+    let rest = status.strip_prefix("Up ")?;
+    let words = rest.split('(').next()?.trim();
+    Some(words.to_owned())
+}
+
+fn split_list(text: &str) -> Vec<String> {
+    text.split(", ")
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// How one replica is, in more detail than a listing tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vitals {
+    pub id: String,
+    pub state: State,
+    pub health: Option<Health>,
+    pub exit_code: i32,
+    pub out_of_memory: bool,
+    /// What the engine said when it could not start it.
+    pub error: String,
+    pub restarts: u32,
+    pub started_at: String,
+}
+
+/// `docker inspect --format` for [`Vitals`]: one JSON object a line.
+pub const VITALS_FORMAT: &str = concat!(
+    r#"{"id":{{json .Id}},"state":{{json .State.Status}},"exit_code":{{.State.ExitCode}},"#,
+    r#""out_of_memory":{{.State.OOMKilled}},"error":{{json .State.Error}},"restarts":{{.RestartCount}},"#,
+    r#""started_at":{{json .State.StartedAt}},"#,
+    r#""health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}}"#
+);
+
+#[derive(Debug, Deserialize)]
+struct VitalsLine {
+    id: String,
+    state: String,
+    exit_code: i32,
+    out_of_memory: bool,
+    error: String,
+    restarts: u32,
+    started_at: String,
+    health: String,
+}
+
+/// Reads an inspection in [`VITALS_FORMAT`].
+///
+/// # Errors
+/// A line that is not the JSON asked for.
+pub fn parse_vitals(text: &str) -> Result<Vec<Vitals>, serde_json::Error> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            let line: VitalsLine = serde_json::from_str(line)?;
+            Ok(Vitals {
+                state: State::parse(&line.state),
+                health: Health::parse(&line.health),
+                id: line.id,
+                exit_code: line.exit_code,
+                out_of_memory: line.out_of_memory,
+                error: line.error,
+                restarts: line.restarts,
+                started_at: line.started_at,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Health, State, parse_listing, parse_vitals};
+
+    fn line(state: &str, status: &str, oneoff: &str) -> String {
+        format!(
+            r#"{{"id":"f00","name":"shop-web-2","state":"{state}","status":"{status}","ports":"0.0.0.0:80->80/tcp, :::80->80/tcp","command":"\"sleep 9\"","service":"web","number":"2","oneoff":"{oneoff}","config_hash":"abc","image_id":"sha256:1"}}"#
+        )
+    }
+
+    #[test]
+    fn reads_states_and_health_from_the_listing() {
+        for (state, status, expected, health, exit_code, uptime) in [
+            ("running", "Up 3 minutes", State::Running, None, None, Some("3 minutes")),
+            ("running", "Up 1 second (healthy)", State::Running, Some(Health::Healthy), None, Some("1 second")),
+            ("running", "Up 2 hours (health: starting)", State::Running, Some(Health::Starting), None, Some("2 hours")),
+            ("running", "Up About a minute (unhealthy)", State::Running, Some(Health::Unhealthy), None, Some("About a minute")),
+            ("paused", "Up 3 minutes (Paused)", State::Paused, None, None, Some("3 minutes")),
+            ("exited", "Exited (137) 3 minutes ago", State::Exited, None, Some(137), None),
+            ("created", "Created", State::Created, None, None, None),
+            ("restarting", "Restarting (1) 4 seconds ago", State::Restarting, None, None, None),
+            ("dead", "Dead", State::Dead, None, None, None),
+            ("hibernating", "?", State::Dead, None, None, None),
+        ] {
+            let replica = &parse_listing(&line(state, status, "False")).unwrap()[0];
+            assert_eq!(
+                (replica.state, replica.health, replica.exit_code, replica.uptime.as_deref()),
+                (expected, health, exit_code, uptime),
+                "{status}"
+            );
+            assert_eq!((replica.number, replica.command.as_str()), (2, "sleep 9"));
+            assert_eq!(replica.ports, ["0.0.0.0:80->80/tcp", ":::80->80/tcp"]);
+        }
+    }
+
+    #[test]
+    fn one_off_containers_are_no_replicas() {
+        let text = [line("running", "Up", "True"), line("running", "Up", "False")].join("\n");
+        assert_eq!(parse_listing(&text).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn reads_an_inspection() {
+        let text = r#"{"id":"f00","state":"exited","exit_code":3,"out_of_memory":true,"error":"","restarts":2,"started_at":"2026-01-01T00:00:00Z","health":""}"#;
+        let vitals = &parse_vitals(text).unwrap()[0];
+        assert_eq!((vitals.state, vitals.exit_code, vitals.restarts), (State::Exited, 3, 2));
+        assert!(vitals.out_of_memory && vitals.health.is_none());
+    }
+}

@@ -1,0 +1,296 @@
+//! Policy: what `x-rscale` says of a service, read strictly.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_yaml::{Mapping, Value};
+
+use crate::duration;
+use crate::error::{Error, Result};
+
+/// `x-rscale` of one service; everything is optional.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policy {
+    /// Fewest replicas.
+    pub min: Option<u32>,
+    /// Most replicas.
+    pub max: Option<u32>,
+    /// Overrides what the preflight detects about the service.
+    pub scalable: Option<bool>,
+    /// Grace for replicas that are removed.
+    pub stop_timeout: Option<Duration>,
+    /// Run in each replica before it is stopped.
+    pub drain: Option<Drain>,
+    /// Run in other services after the set of replicas changed.
+    pub refresh: Vec<Refresh>,
+    /// Connections that one replica holds at other services, by service.
+    pub connections: BTreeMap<String, u32>,
+    /// Connections that this service takes.
+    pub max_connections: Option<u32>,
+}
+
+/// What makes a replica stop taking work, and how long that takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    pub exec: Vec<String>,
+    pub wait: Duration,
+}
+
+/// A command in another service that makes it see the new set of replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    pub service: String,
+    /// The project that the service belongs to; `None` is this one.
+    pub project: Option<String>,
+    pub exec: Vec<String>,
+    pub timeout: Option<Duration>,
+}
+
+const KEYS: [&str; 8] = [
+    "min",
+    "max",
+    "scalable",
+    "stop-timeout",
+    "drain",
+    "refresh",
+    "connections",
+    "max-connections",
+];
+
+impl Policy {
+    /// Reads `services.SERVICE.x-rscale`.
+    ///
+    /// # Errors
+    /// An unknown key or a wrong type: names the service, the key and, for a key, the nearest right one.
+    pub fn parse(service: &str, value: &Value) -> Result<Self> {
+        let place = Place(format!("services.{service}.x-rscale"));
+        let mut policy = Self::default();
+        for (key, value) in place.entries(value, &KEYS)? {
+            let place = place.child(key);
+            match key {
+                "min" => policy.min = Some(place.count(value)?),
+                "max" => policy.max = Some(place.count(value)?),
+                "scalable" => policy.scalable = Some(place.boolean(value)?),
+                "stop-timeout" => policy.stop_timeout = Some(place.duration(value)?),
+                "drain" => policy.drain = Some(place.drain(value)?),
+                "refresh" => policy.refresh = place.refreshes(value)?,
+                "connections" => {
+                    for (service, value) in place.any_entries(value)? {
+                        let count = place.child(service).count(value)?;
+                        policy.connections.insert(service.to_owned(), count);
+                    }
+                }
+                "max-connections" => policy.max_connections = Some(place.count(value)?),
+                _ => unreachable!("entries() lets only KEYS through"),
+            }
+        }
+        if let (Some(min), Some(max)) = (policy.min, policy.max)
+            && min > max
+        {
+            return Err(place.wrong(&format!("min {min} is above max {max}")));
+        }
+        Ok(policy)
+    }
+}
+
+/// Reads the file's own `x-rscale`, beside `services`.
+///
+/// # Errors
+/// An unknown key.
+pub fn check_top_level(value: &Value) -> Result<()> {
+    Place("x-rscale".into())
+        .entries(value, &["load-test", "engine"])
+        .map(|_| ())
+}
+
+/// Where in the file a value stands, for the errors.
+struct Place(String);
+
+impl Place {
+    fn child(&self, key: &str) -> Self {
+        Self(format!("{}.{key}", self.0))
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::unusable(format!("`{}`: {what}", self.0))
+            .hint("correct it in the compose file; every key: docs/policy.md")
+    }
+
+    fn expected(&self, wanted: &str, got: &Value) -> Error {
+        let got = serde_yaml::to_string(got).unwrap_or_default();
+        self.wrong(&format!("got `{}`, wanted {wanted}", got.trim().replace('\n', " ")))
+    }
+
+    fn any_entries<'v>(&self, value: &'v Value) -> Result<Vec<(&'v str, &'v Value)>> {
+        let mapping: &Mapping = value
+            .as_mapping()
+            .ok_or_else(|| self.expected("a mapping", value))?;
+        mapping
+            .iter()
+            .map(|(key, value)| match key.as_str() {
+                Some(key) => Ok((key, value)),
+                None => Err(self.expected("a name as key", key)),
+            })
+            .collect()
+    }
+
+    fn entries<'v>(&self, value: &'v Value, known: &[&str]) -> Result<Vec<(&'v str, &'v Value)>> {
+        let entries = self.any_entries(value)?;
+        for (key, _) in &entries {
+            if !known.contains(key) {
+                let nearest = crate::suggest::nearest(key, known.iter().copied());
+                let error = Error::unusable(format!("`{}`: unknown key `{key}`", self.0));
+                return Err(match nearest {
+                    Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
+                    None => error.hint(format!("the keys are {}", known.join(", "))),
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn count(&self, value: &Value) -> Result<u32> {
+        value
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+            .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+            .ok_or_else(|| self.expected("a whole number", value))
+    }
+
+    /// Interpolated values arrive as text, so `"true"` counts as `true`.
+    fn boolean(&self, value: &Value) -> Result<bool> {
+        match (value.as_bool(), value.as_str()) {
+            (Some(flag), _) => Ok(flag),
+            (None, Some("true")) => Ok(true),
+            (None, Some("false")) => Ok(false),
+            _ => Err(self.expected("true or false", value)),
+        }
+    }
+
+    fn duration(&self, value: &Value) -> Result<Duration> {
+        value
+            .as_str()
+            .and_then(|text| duration::parse(text).ok())
+            .ok_or_else(|| self.expected("a duration such as 90s or 1m30s", value))
+    }
+
+    fn text(&self, value: &Value) -> Result<String> {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| self.expected("a name", value))
+    }
+
+    fn command(&self, value: &Value) -> Result<Vec<String>> {
+        let words = match value {
+            Value::String(line) => shlex::split(line),
+            Value::Sequence(words) => words
+                .iter()
+                .map(|word| word.as_str().map(str::to_owned))
+                .collect(),
+            _ => None,
+        };
+        words
+            .filter(|words| !words.is_empty())
+            .ok_or_else(|| self.expected("a command such as [nginx, -s, reload]", value))
+    }
+
+    fn drain(&self, value: &Value) -> Result<Drain> {
+        let mut exec = None;
+        let mut wait = Duration::ZERO;
+        for (key, value) in self.entries(value, &["exec", "wait"])? {
+            let place = self.child(key);
+            match key {
+                "exec" => exec = Some(place.command(value)?),
+                _ => wait = place.duration(value)?,
+            }
+        }
+        let exec = exec.ok_or_else(|| self.wrong("`exec` is missing"))?;
+        Ok(Drain { exec, wait })
+    }
+
+    fn refreshes(&self, value: &Value) -> Result<Vec<Refresh>> {
+        let items = value
+            .as_sequence()
+            .ok_or_else(|| self.expected("a list", value))?;
+        items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| Self(format!("{}[{index}]", self.0)).refresh(item))
+            .collect()
+    }
+
+    fn refresh(&self, value: &Value) -> Result<Refresh> {
+        let (mut service, mut project, mut exec, mut timeout) = (None, None, None, None);
+        for (key, value) in self.entries(value, &["service", "project", "exec", "timeout"])? {
+            let place = self.child(key);
+            match key {
+                "service" => service = Some(place.text(value)?),
+                "project" => project = Some(place.text(value)?),
+                "exec" => exec = Some(place.command(value)?),
+                _ => timeout = Some(place.duration(value)?),
+            }
+        }
+        Ok(Refresh {
+            service: service.ok_or_else(|| self.wrong("`service` is missing"))?,
+            project,
+            exec: exec.ok_or_else(|| self.wrong("`exec` is missing"))?,
+            timeout,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Policy, check_top_level};
+
+    fn parse(yaml: &str) -> Result<Policy, String> {
+        let value = serde_yaml::from_str(yaml).expect("test YAML");
+        Policy::parse("web", &value).map_err(|error| {
+            format!("{} ({})", error.message, error.hints.join("; "))
+        })
+    }
+
+    #[test]
+    fn reads_every_key() {
+        let policy = parse(
+            "{min: 1, max: '10', scalable: true, stop-timeout: 1m30s, drain: {exec: [touch, /tmp/d], wait: 5s}, \
+             refresh: [{service: nginx, exec: nginx -s reload}], connections: {db: 5}, max-connections: 100}",
+        )
+        .unwrap();
+        assert_eq!((policy.min, policy.max, policy.scalable), (Some(1), Some(10), Some(true)));
+        assert_eq!(policy.stop_timeout, Some(Duration::from_secs(90)));
+        assert_eq!(policy.drain.unwrap().exec, ["touch", "/tmp/d"]);
+        assert_eq!(policy.refresh[0].exec, ["nginx", "-s", "reload"]);
+        assert_eq!(policy.connections["db"], 5);
+        assert_eq!(policy.max_connections, Some(100));
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know_and_names_the_place() {
+        for (yaml, message) in [
+            ("{mx: 3}", "`services.web.x-rscale`: unknown key `mx` (did you mean `max`?)"),
+            ("{stop_timeout: 3s}", "`services.web.x-rscale`: unknown key `stop_timeout` (did you mean `stop-timeout`?)"),
+            ("{max: many}", "`services.web.x-rscale.max`: got `many`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)"),
+            ("{max: -1}", "`services.web.x-rscale.max`: got `-1`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)"),
+            ("{stop-timeout: 60}", "`services.web.x-rscale.stop-timeout`: got `60`, wanted a duration such as 90s or 1m30s (correct it in the compose file; every key: docs/policy.md)"),
+            ("{scalable: maybe}", "`services.web.x-rscale.scalable`: got `maybe`, wanted true or false (correct it in the compose file; every key: docs/policy.md)"),
+            ("{min: 4, max: 2}", "`services.web.x-rscale`: min 4 is above max 2 (correct it in the compose file; every key: docs/policy.md)"),
+            ("{drain: {wait: 5s}}", "`services.web.x-rscale.drain`: `exec` is missing (correct it in the compose file; every key: docs/policy.md)"),
+            ("{refresh: [{exec: [a]}]}", "`services.web.x-rscale.refresh[0]`: `service` is missing (correct it in the compose file; every key: docs/policy.md)"),
+            ("{connections: {db: lots}}", "`services.web.x-rscale.connections.db`: got `lots`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)"),
+            ("[max]", "`services.web.x-rscale`: got `- max`, wanted a mapping (correct it in the compose file; every key: docs/policy.md)"),
+        ] {
+            assert_eq!(parse(yaml).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn the_top_level_has_keys_of_its_own() {
+        assert!(check_top_level(&serde_yaml::from_str("{load-test: {}}").unwrap()).is_ok());
+        let error = check_top_level(&serde_yaml::from_str("{loadtest: {}}").unwrap()).unwrap_err();
+        assert_eq!(error.hints, ["did you mean `load-test`?"]);
+    }
+}
