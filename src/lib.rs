@@ -9,13 +9,18 @@
 //! steps into commands and output into the model. I/O: `commands` and `apply` through an `exec::Executor`,
 //! `exec::host`, `lock` and `ui`, which is the only printer.
 
+pub mod apply;
 pub mod cli;
 pub mod commands;
 pub mod duration;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod gather;
+pub mod lock;
 pub mod plan;
 pub mod preflight;
 pub mod project;
+pub mod report;
 pub mod suggest;
+pub mod ui;

@@ -1,1 +1,54 @@
-fn main() {}
+//! The binary: reads the command line, starts the runtime, maps the result to an exit code.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+use rscale::cli::Cli;
+use rscale::error::Exit;
+use tracing::level_filters::LevelFilter;
+
+fn main() -> ExitCode {
+    CompleteEnv::with_factory(Cli::command).complete();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    log_at(cli.general.verbose);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let exit = match runtime {
+        Ok(runtime) => runtime.block_on(rscale::commands::run(cli)),
+        Err(_) => Exit::Failed,
+    };
+    ExitCode::from(exit.code())
+}
+
+/// `--help` and `--version` end well; anything else that clap refuses is wrong usage.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // A reader that went away is no failure.
+    let _ = error.print();
+    let exit = if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    };
+    ExitCode::from(exit.code())
+}
+
+fn log_at(verbose: u8) {
+    let level = match verbose {
+        0 | 1 => LevelFilter::OFF,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    if level != LevelFilter::OFF {
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .with_ansi(false)
+            .init();
+    }
+}

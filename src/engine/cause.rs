@@ -3,6 +3,9 @@
 use crate::error::{Error, Exit};
 use crate::exec::CommandError;
 
+/// Characters of a command that a message shows.
+const COMMAND_WIDTH: usize = 60;
+
 struct Known {
     /// All of these are in what was said, in small letters.
     signs: &'static [&'static str],
@@ -264,7 +267,7 @@ pub fn explain(error: &CommandError) -> Error {
             };
             Error::new(known.exit, message).hints(known.hints.iter().copied())
         }
-        None => Error::failed(error.to_string()).detail(last_lines(&said, 12)),
+        None => Error::failed(in_short(error)).detail(last_lines(&said, 12)),
     }
 }
 
@@ -276,6 +279,18 @@ pub fn explain_reading(error: &CommandError) -> Error {
         explained.exit = Exit::Unusable;
     }
     explained
+}
+
+/// The error with its command cut: formats and ids make it long, and `-vv` logs it whole.
+fn in_short(error: &CommandError) -> String {
+    let text = error.to_string();
+    match text.strip_prefix('`').and_then(|rest| rest.rsplit_once('`')) {
+        Some((command, end)) if command.chars().count() > COMMAND_WIDTH => {
+            let start: String = command.chars().take(COMMAND_WIDTH).collect();
+            format!("`{start}…`{end}")
+        }
+        _ => text,
+    }
 }
 
 fn said(error: &CommandError) -> String {
@@ -299,7 +314,8 @@ fn telling_line(said: &str, signs: &[&str]) -> Option<String> {
     Some(line.trim_end_matches('.').to_owned())
 }
 
-fn last_lines(text: &str, count: usize) -> String {
+/// The end of a long output, without empty lines.
+pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

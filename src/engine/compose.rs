@@ -9,6 +9,7 @@ use super::{Engine, EngineInfo, Milestone};
 use crate::error::{Error, Result};
 use crate::exec::{CommandSpec, OnInterrupt};
 use crate::plan::{Create, Pull, Start};
+use crate::project::Project;
 use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{
     LISTING_FORMAT, Replica, VITALS_FORMAT, Vitals, parse_listing, parse_vitals,
@@ -87,6 +88,13 @@ impl Compose {
         CommandSpec::new("docker", args, timeout)
     }
 
+    fn separator(&self) -> char {
+        match self.generation {
+            Generation::V1 => '_',
+            Generation::V2 => '-',
+        }
+    }
+
     fn unreadable(command: &str, error: &serde_json::Error) -> Error {
         Error::unusable(format!("what `{command}` printed cannot be read"))
             .detail(error.to_string())
@@ -149,13 +157,28 @@ impl Engine for Compose {
             .collect()
     }
 
+    fn image_id(&self, project: &Project, service: &str) -> CommandSpec {
+        let declared = project.service(service).and_then(|service| service.image.clone());
+        // Compose names what it builds after project and service, in the way it names replicas.
+        let image = declared
+            .unwrap_or_else(|| format!("{}{}{service}", project.name(), self.separator()));
+        Self::docker(["image", "inspect", "--format", "{{.Id}}", &image], READ_TIMEOUT)
+    }
+
+    fn replica_name(&self, project: &str, service: &str, number: u32) -> String {
+        let separator = self.separator();
+        format!("{project}{separator}{service}{separator}{number}")
+    }
+
     fn info(&self) -> CommandSpec {
-        Self::docker(["info", "--format", "{{.MemTotal}}"], READ_TIMEOUT)
+        Self::docker(["info", "--format", "{{.MemTotal}} {{.SystemTime}}"], READ_TIMEOUT)
     }
 
     fn parse_info(&self, stdout: &str) -> EngineInfo {
+        let mut words = stdout.split_whitespace();
         EngineInfo {
-            memory_bytes: stdout.trim().parse().unwrap_or(0),
+            memory_bytes: words.next().and_then(|word| word.parse().ok()).unwrap_or(0),
+            time: words.next().and_then(|word| word.parse().ok()),
         }
     }
 

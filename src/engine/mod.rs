@@ -6,9 +6,12 @@ pub mod compose;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::error::Result;
 use crate::exec::CommandSpec;
 use crate::plan::Create;
+use crate::project::Project;
 use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{Replica, Vitals};
 
@@ -17,6 +20,8 @@ use crate::project::observed::{Replica, Vitals};
 pub struct EngineInfo {
     /// Memory of the machine that runs the replicas, in bytes; 0 when unknown.
     pub memory_bytes: u64,
+    /// The engine's clock, where it tells it.
+    pub time: Option<Timestamp>,
 }
 
 /// How far a container has come, read from a line of progress.
@@ -55,6 +60,12 @@ pub trait Engine {
     /// Prints the configuration hash of every service.
     fn hashes(&self) -> CommandSpec;
     fn parse_hashes(&self, stdout: &str) -> BTreeMap<String, String>;
+
+    /// Prints the id that the image of a service has now.
+    fn image_id(&self, project: &Project, service: &str) -> CommandSpec;
+
+    /// The name that a replica will have.
+    fn replica_name(&self, project: &str, service: &str, number: u32) -> String;
 
     /// Prints what the engine says of itself.
     fn info(&self) -> CommandSpec;

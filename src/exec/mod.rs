@@ -4,6 +4,7 @@ pub mod host;
 pub mod process;
 pub mod recording;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -61,12 +62,18 @@ impl CommandSpec {
 /// The command as it could be typed in a shell, without the environment.
 impl fmt::Display for CommandSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = std::iter::once(self.program.as_str()).chain(self.args.iter().map(String::as_str));
-        match shlex::try_join(words) {
-            Ok(line) => f.write_str(&line),
-            Err(_) => write!(f, "{} {}", self.program, self.args.join(" ")),
-        }
+        f.write_str(&quoted(&self.program))?;
+        self.args.iter().try_for_each(|word| write!(f, " {}", quoted(word)))
     }
+}
+
+/// A word as a shell needs it; `--scale web=3` needs no quotes, though the library gives it some.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.into();
+    }
+    shlex::try_quote(word).unwrap_or(word.into())
 }
 
 /// What a command that ended with 0 printed.
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_command_prints_as_it_could_be_typed() {
-        let spec = CommandSpec::new("docker", ["ps", "--format", "{{json .}} it's"], Duration::ZERO);
-        assert_eq!(spec.to_string(), r#"docker ps --format "{{json .}} it's""#);
+        let spec = CommandSpec::new("docker", ["ps", "--scale", "web=3", "--format", "{{json .}} it's"], Duration::ZERO);
+        assert_eq!(spec.to_string(), r#"docker ps --scale web=3 --format "{{json .}} it's""#);
     }
 }

@@ -64,7 +64,10 @@ impl ProcessExecutor {
         let ended = {
             let reading = async {
                 tokio::join!(
-                    async { stdout.read_to_end(&mut out).await.map(|_| ()) },
+                    async {
+                        // What was read before an error still counts; the exit code decides.
+                        let _ = stdout.read_to_end(&mut out).await;
+                    },
                     read_lines(stderr, &mut err, on_line)
                 );
                 child.wait().await

@@ -19,8 +19,8 @@ pub struct Declared {
     pub name: String,
     /// Every service, those of inactive profiles included.
     pub services: BTreeMap<String, Service>,
-    /// Profiles that the command line or COMPOSE_PROFILES switched on; `*` is all.
-    pub active_profiles: BTreeSet<String>,
+    /// Services that a plain `docker compose up` would not see, because no profile of theirs is active.
+    pub inactive: BTreeSet<String>,
 }
 
 /// A service as the file declares it.
@@ -151,7 +151,7 @@ impl Declared {
         Ok(Self {
             name: raw.name.unwrap_or_else(|| fallback_name.to_owned()),
             services,
-            active_profiles: BTreeSet::new(),
+            inactive: BTreeSet::new(),
         })
     }
 }

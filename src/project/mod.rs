@@ -63,10 +63,7 @@ impl Project {
 
     /// Whether a plain `docker compose up` would see this service: it has no profile or an active one.
     pub fn is_active(&self, service: &Service) -> bool {
-        let active = &self.declared.active_profiles;
-        service.profiles.is_empty()
-            || active.contains("*")
-            || service.profiles.iter().any(|p| active.contains(p))
+        !self.declared.inactive.contains(&service.name)
     }
 
     /// The services that `names` depend on, directly or not, without `names` themselves.

@@ -217,9 +217,11 @@ pub struct Vitals {
     pub started_at: String,
 }
 
-/// `docker inspect --format` for [`Vitals`]: one JSON object a line.
+/// `docker inspect --format` for [`Vitals`]: one JSON object a line. The fields are spelled as in the
+/// client's own types (`.ID`): with the API's spelling it falls back to a map, where a missing `Health`
+/// is an error.
 pub const VITALS_FORMAT: &str = concat!(
-    r#"{"id":{{json .Id}},"state":{{json .State.Status}},"exit_code":{{.State.ExitCode}},"#,
+    r#"{"id":{{json .ID}},"state":{{json .State.Status}},"exit_code":{{.State.ExitCode}},"#,
     r#""out_of_memory":{{.State.OOMKilled}},"error":{{json .State.Error}},"restarts":{{.RestartCount}},"#,
     r#""started_at":{{json .State.StartedAt}},"#,
     r#""health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}}"#

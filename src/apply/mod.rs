@@ -1,0 +1,388 @@
+//! Runs a plan through an executor, verifies every replica, rolls back. Emits events; prints nothing.
+
+mod rollback;
+mod steps;
+mod verify;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Exit};
+use crate::gather::{Clock, Reach};
+use crate::plan::{Counts, Plan, Step};
+use crate::project::Project;
+use crate::project::observed::{Health, Replica};
+
+/// How to go about it.
+#[derive(Debug, Clone, Copy)]
+pub struct ApplyOptions {
+    /// How long the replicas of one step may take to be up and healthy.
+    pub wait_timeout: Duration,
+    /// How long a replica without a healthcheck must stay up.
+    pub stable: Duration,
+    /// Leave everything as it is after a failure.
+    pub keep: bool,
+}
+
+/// What happens meanwhile, for whoever shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// How far a growing service is.
+    Progress { service: String, progress: Progress },
+    /// Replicas are about to go.
+    Removing { service: String, count: usize, grace: Option<Duration> },
+    /// A rest between two steps.
+    Pausing(Duration),
+    /// It failed; this is why the former state is brought back.
+    RollingBack { because: String },
+    /// A line that Compose printed.
+    Output(String),
+}
+
+/// Replicas of a service, out of those wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub wanted: u32,
+    pub created: u32,
+    pub started: u32,
+    /// Up for good: healthy, or stable without a healthcheck.
+    pub ready: u32,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    pub services: Vec<Served>,
+    pub untouched: Untouched,
+    /// Every changing command, as it was run.
+    pub commands: Vec<String>,
+    pub failure: Option<Failure>,
+}
+
+/// What became of one named service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    pub name: String,
+    pub from: u32,
+    pub to: u32,
+    pub running: u32,
+    /// `None` where no replica has a healthcheck.
+    pub healthy: Option<u32>,
+    /// Names of containers that are new.
+    pub created: Vec<String>,
+    /// Names of containers that are gone.
+    pub removed: Vec<String>,
+    pub outcome: Outcome,
+    pub took: Duration,
+    pub error: Option<String>,
+}
+
+/// How it ended, for a service or for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Scaled,
+    Unchanged,
+    Refused,
+    RolledBack,
+    Failed,
+    Interrupted,
+    Planned,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scaled => "scaled",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Planned => "planned",
+        }
+    }
+}
+
+/// The services that were not named: proof that they kept their containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Untouched {
+    /// How many containers they have.
+    pub containers: usize,
+    /// Names of containers that are gone or new all the same.
+    pub changed: Vec<String>,
+}
+
+/// Why a run failed, and what was done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub error: Error,
+    /// The service that it failed at, where one can be named.
+    pub service: Option<String>,
+    /// The last lines of the failed replicas, by name.
+    pub logs: Vec<(String, String)>,
+    pub aftermath: Aftermath,
+}
+
+/// What was done after a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aftermath {
+    /// Nothing had been changed yet.
+    Untouched,
+    RolledBack,
+    /// The roll-back failed as well; the reason.
+    RollbackFailed(String),
+    /// Left as it is: `--keep`, or a failure that a roll-back would not mend.
+    Kept,
+}
+
+/// A failure on the way, before anything was done about it.
+#[derive(Debug)]
+struct Stop {
+    error: Error,
+    service: Option<String>,
+    /// Replicas whose logs tell more, by name.
+    suspects: Vec<String>,
+    /// Whether bringing back the former counts is an answer to it.
+    worth_rolling_back: bool,
+}
+
+impl Stop {
+    fn new(error: Error) -> Self {
+        Self { error, service: None, suspects: Vec::new(), worth_rolling_back: true }
+    }
+
+    fn at(mut self, service: impl Into<String>) -> Self {
+        self.service = Some(service.into());
+        self
+    }
+}
+
+/// One run.
+pub struct Run<'a> {
+    reach: Reach<'a>,
+    before: &'a Project,
+    plan: &'a Plan,
+    options: ApplyOptions,
+    clock: Clock,
+    emit: &'a dyn Fn(Event),
+    commands: RefCell<Vec<String>>,
+    progress: RefCell<BTreeMap<String, Progress>>,
+    /// When each service was done, since the run began.
+    done: RefCell<BTreeMap<String, Duration>>,
+    began: Instant,
+    /// From here on an interruption changes nothing more: it is being answered.
+    rolling_back: Cell<bool>,
+}
+
+impl std::fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("plan", self.plan).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Run<'a> {
+    pub fn new(
+        reach: Reach<'a>,
+        before: &'a Project,
+        plan: &'a Plan,
+        clock: Clock,
+        options: ApplyOptions,
+        emit: &'a dyn Fn(Event),
+    ) -> Self {
+        Self {
+            reach,
+            before,
+            plan,
+            options,
+            clock,
+            emit,
+            commands: RefCell::default(),
+            progress: RefCell::default(),
+            done: RefCell::default(),
+            began: Instant::now(),
+            rolling_back: Cell::new(false),
+        }
+    }
+
+    /// Runs the plan. What fails is in the result; nothing is left half-made unless it says so.
+    pub async fn apply(self) -> Applied {
+        let outcome = self.perform_all().await;
+        let failure = match outcome {
+            Ok(()) => None,
+            Err(stop) => Some(self.clean_up(stop).await),
+        };
+        let after = match self.reach.replicas(self.before.name()).await {
+            Ok(replicas) => Project::new(self.before.declared.clone(), replicas),
+            // The engine went away at the very end; what is known is what was before.
+            Err(error) => return self.blind_result(failure, error),
+        };
+        self.result(&after, failure)
+    }
+
+    async fn perform_all(&self) -> Result<(), Stop> {
+        let mut unwell = BTreeSet::new();
+        let mut rest = self.plan.steps.as_slice();
+        while let Some(first) = rest.first() {
+            if self.reach.executor.interrupted() {
+                return Err(Stop::new(Error::interrupted()));
+            }
+            // Replicas of several services go at the same time: their graces do not add up.
+            let together = rest.iter().take_while(|step| matches!(step, Step::Remove(_))).count().max(1);
+            match first {
+                Step::Remove(_) => self.remove_all(&rest[..together]).await?,
+                Step::Create(step) => self.create(step).await?,
+                Step::Start(step) => self.start(step).await?,
+                Step::Verify { counts } => unwell.extend(self.verify(counts).await?),
+                Step::Pause(duration) => {
+                    (self.emit)(Event::Pausing(*duration));
+                    self.reach.executor.pause(*duration).await;
+                }
+            }
+            rest = &rest[together..];
+        }
+        if unwell.is_empty() {
+            return Ok(());
+        }
+        let names = unwell.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let error = Error::failed(format!("{names} was unhealthy before the scale and still is"))
+            .hint("look at it: docker inspect --format '{{json .State.Health}}' NAME")
+            .hint("broken replicas go first when a service shrinks: rscale SERVICE=-1");
+        Err(Stop { worth_rolling_back: false, ..Stop::new(error) })
+    }
+
+    /// The replicas of the project as they are now.
+    async fn now(&self) -> Result<Project, Stop> {
+        let replicas = self.reach.replicas(self.before.name()).await.map_err(Stop::new)?;
+        Ok(Project::new(self.before.declared.clone(), replicas))
+    }
+
+    fn is_new(&self, replica: &Replica) -> bool {
+        !self.before.replicas(&replica.service).iter().any(|old| old.id == replica.id)
+    }
+
+    fn note_progress(&self, service: &str, change: impl FnOnce(&mut Progress)) {
+        let mut all = self.progress.borrow_mut();
+        let progress = all.entry(service.to_owned()).or_default();
+        let was = *progress;
+        change(progress);
+        if was != *progress {
+            let progress = *progress;
+            drop(all);
+            (self.emit)(Event::Progress { service: service.to_owned(), progress });
+        }
+    }
+
+    fn note_done<'s>(&self, services: impl IntoIterator<Item = &'s String>) {
+        let took = self.began.elapsed();
+        let mut done = self.done.borrow_mut();
+        done.extend(services.into_iter().map(|service| (service.clone(), took)));
+    }
+
+    /// Services that the plan may touch: the named ones, and dependencies that are started along.
+    fn touched(&self) -> Counts {
+        let named = self.plan.changes.iter().map(|change| (change.service.clone(), change.from));
+        let dependencies = self.plan.dependencies.keys();
+        dependencies
+            .map(|name| (name.clone(), self.before.count(name)))
+            .chain(named)
+            .collect()
+    }
+
+    fn untouched(&self, after: &Project) -> Untouched {
+        let touched = self.touched();
+        let of = |project: &Project| -> BTreeMap<String, String> {
+            project
+                .replicas
+                .iter()
+                .filter(|(service, _)| !touched.contains_key(*service))
+                .flat_map(|(_, replicas)| replicas)
+                .map(|replica| (replica.id.clone(), replica.name.clone()))
+                .collect()
+        };
+        let (before, after) = (of(self.before), of(after));
+        let gone = before.iter().filter(|(id, _)| !after.contains_key(*id));
+        let new = after.iter().filter(|(id, _)| !before.contains_key(*id));
+        let changed: BTreeSet<String> = gone.chain(new).map(|(_, name)| name.clone()).collect();
+        Untouched {
+            containers: before.len(),
+            changed: changed.into_iter().collect(),
+        }
+    }
+
+    fn result(self, after: &Project, failure: Option<Failure>) -> Applied {
+        let untouched = self.untouched(after);
+        let done = self.done.borrow();
+        let services = self
+            .plan
+            .changes
+            .iter()
+            .map(|change| {
+                let name = &change.service;
+                let (old, new) = (self.before.replicas(name), after.replicas(name));
+                let missing_from = |there: &[Replica], here: &[Replica]| -> Vec<String> {
+                    here.iter()
+                        .filter(|replica| !there.iter().any(|other| other.id == replica.id))
+                        .map(|replica| replica.name.clone())
+                        .collect()
+                };
+                let (created, removed) = (missing_from(old, new), missing_from(new, old));
+                let blamed = failure.as_ref().filter(|failure| {
+                    failure.service.as_ref().is_none_or(|service| service == name)
+                });
+                Served {
+                    from: change.from,
+                    to: change.to,
+                    running: count(new, Replica::is_running),
+                    healthy: healthy(new),
+                    outcome: outcome(change.is_none(), failure.as_ref()),
+                    took: done.get(name).copied().unwrap_or_else(|| {
+                        if change.is_none() { Duration::ZERO } else { self.began.elapsed() }
+                    }),
+                    error: blamed.map(|failure| failure.error.message.clone()).filter(|_| !change.is_none()),
+                    name: name.clone(),
+                    created,
+                    removed,
+                }
+            })
+            .collect();
+        drop(done);
+        Applied { services, untouched, commands: self.commands.into_inner(), failure }
+    }
+
+    fn blind_result(self, failure: Option<Failure>, error: Error) -> Applied {
+        let before = self.before.clone();
+        let failure = failure.unwrap_or(Failure {
+            error,
+            service: None,
+            logs: Vec::new(),
+            aftermath: Aftermath::Kept,
+        });
+        self.result(&before, Some(failure))
+    }
+}
+
+fn outcome(unchanged: bool, failure: Option<&Failure>) -> Outcome {
+    match failure {
+        _ if unchanged => Outcome::Unchanged,
+        None => Outcome::Scaled,
+        Some(failure) => match failure.aftermath {
+            Aftermath::RolledBack => Outcome::RolledBack,
+            Aftermath::Untouched if failure.error.exit == Exit::Interrupted => Outcome::Interrupted,
+            Aftermath::Untouched | Aftermath::RollbackFailed(_) | Aftermath::Kept => Outcome::Failed,
+        },
+    }
+}
+
+/// How many of the replicas fit.
+pub fn count(replicas: &[Replica], fits: impl Fn(&Replica) -> bool) -> u32 {
+    u32::try_from(replicas.iter().filter(|replica| fits(replica)).count()).unwrap_or(u32::MAX)
+}
+
+/// How many replicas are healthy; `None` where none has a healthcheck that speaks.
+pub fn healthy(replicas: &[Replica]) -> Option<u32> {
+    replicas
+        .iter()
+        .any(|replica| replica.health.is_some())
+        .then(|| count(replicas, |replica| replica.health == Some(Health::Healthy)))
+}

@@ -1,0 +1,119 @@
+//! After a failure: the logs of what failed, then the former counts, and nothing that was created stays.
+
+use super::{Aftermath, Event, Failure, Run, Stop};
+use crate::engine::cause::explain;
+use crate::error::{Error, Exit};
+use crate::plan::{Counts, PlanOptions, Step, plan};
+use crate::project::Project;
+use crate::project::observed::{Replica, State};
+
+/// Lines of a failed replica's log that are shown.
+const LOG_LINES: u32 = 10;
+
+impl Run<'_> {
+    /// Answers a failure: reads logs, rolls back unless told not to.
+    pub(super) async fn clean_up(&self, stop: Stop) -> Failure {
+        let now = self.now().await;
+        let logs = match &now {
+            Ok(now) => self.logs(&stop, now).await,
+            Err(_) => Vec::new(),
+        };
+        let nothing_changed = self.commands.borrow().is_empty();
+        let aftermath = match now {
+            _ if nothing_changed => Aftermath::Untouched,
+            _ if self.options.keep || !stop.worth_rolling_back => Aftermath::Kept,
+            Err(lost) => Aftermath::RollbackFailed(lost.error.message),
+            Ok(now) => {
+                (self.emit)(Event::RollingBack { because: stop.error.message.clone() });
+                match self.roll_back(now).await {
+                    Ok(()) => Aftermath::RolledBack,
+                    Err(error) => Aftermath::RollbackFailed(error.message),
+                }
+            }
+        };
+        Failure { error: stop.error, service: stop.service, logs, aftermath }
+    }
+
+    /// The last lines of the replicas that failed: those named by the verification, else new ones that
+    /// exited.
+    async fn logs(&self, stop: &Stop, now: &Project) -> Vec<(String, String)> {
+        let mut names = stop.suspects.clone();
+        if names.is_empty() && stop.error.exit != Exit::Interrupted {
+            let exited = |replica: &&Replica| replica.state == State::Exited && self.is_new(replica);
+            let touched = self.touched();
+            let suspects = touched.keys().flat_map(|service| now.replicas(service)).filter(exited);
+            names.extend(suspects.take(1).map(|replica| replica.name.clone()));
+        }
+        let mut logs = Vec::new();
+        for name in names {
+            let spec = self.reach.engine.logs(&name, LOG_LINES);
+            if let Ok(output) = self.reach.run(&spec, None).await {
+                let text = format!("{}{}", output.stdout, output.stderr);
+                if !text.trim().is_empty() {
+                    logs.push((name, text.trim_end().to_owned()));
+                }
+            }
+        }
+        logs
+    }
+
+    async fn roll_back(&self, now: Project) -> Result<(), Error> {
+        self.rolling_back.set(true);
+        let touched = self.touched();
+        let created: Vec<&str> = touched
+            .keys()
+            .flat_map(|service| now.replicas(service))
+            .filter(|replica| self.is_new(replica))
+            .map(|replica| replica.name.as_str())
+            .collect();
+        // Their anonymous volumes are as new as they are.
+        self.change_all(&created, |names| self.reach.engine.remove(names, true))
+            .await
+            .map_err(|error| explain(&error))?;
+        self.restart_stopped(&touched).await?;
+        self.restore_removed(&touched).await
+    }
+
+    /// Starts what ran before and was stopped, but not removed.
+    async fn restart_stopped(&self, touched: &Counts) -> Result<(), Error> {
+        let now = self.now().await.map_err(|stop| stop.error)?;
+        let ran_before = |replica: &&Replica| {
+            let before = self.before.replicas(&replica.service);
+            before.iter().any(|old| old.id == replica.id && old.is_running())
+        };
+        let stopped: Vec<&str> = touched
+            .keys()
+            .flat_map(|service| now.replicas(service))
+            .filter(|replica| replica.can_start() && ran_before(replica))
+            .map(|replica| replica.name.as_str())
+            .collect();
+        self.change_all(&stopped, |names| self.reach.engine.start(names))
+            .await
+            .map_err(|error| explain(&error))
+    }
+
+    /// Brings back replicas that were removed, as new ones: the same plan as for any scale.
+    async fn restore_removed(&self, touched: &Counts) -> Result<(), Error> {
+        let now = self.now().await.map_err(|stop| stop.error)?;
+        let short: Counts = touched
+            .iter()
+            .filter(|(service, count)| now.count(service) < **count)
+            .map(|(service, count)| (service.clone(), *count))
+            .collect();
+        if short.is_empty() {
+            return Ok(());
+        }
+        let options = PlanOptions { verify: true, no_deps: true, ..PlanOptions::default() };
+        for step in &plan(&now, &short, &options).steps {
+            let outcome = match step {
+                Step::Create(step) => self.create(step).await,
+                Step::Start(step) => self.start(step).await,
+                Step::Verify { counts } => self.verify(counts).await.map(|_| ()),
+                // Growing to a former count removes nothing and does not rest.
+                Step::Remove(_) | Step::Pause(_) => Ok(()),
+            };
+            outcome.map_err(|stop| stop.error)?;
+        }
+        Ok(())
+    }
+}

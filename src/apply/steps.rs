@@ -1,0 +1,142 @@
+//! The steps that change something: removal, creation, start.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::{Event, Run, Stop};
+use crate::engine::Milestone;
+use crate::engine::cause::{explain, last_lines};
+use crate::error::Error;
+use crate::exec::{CommandError, CommandSpec};
+use crate::plan::{Create, Remove, StartReplicas, Step, batches};
+use crate::project::observed::Replica;
+
+/// Lines of Compose's own output that a failure shows.
+const OUTPUT_LINES: usize = 12;
+/// Time limit of a `pre_stop` hook.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
+
+impl Run<'_> {
+    /// Runs a changing command and notes it.
+    pub(super) async fn change(&self, spec: &CommandSpec) -> Result<(), CommandError> {
+        self.commands.borrow_mut().push(spec.to_string());
+        let on_line = |line: &str| (self.emit)(Event::Output(line.to_owned()));
+        self.reach.run(spec, Some(&on_line)).await.map(|_| ())
+    }
+
+    /// Runs one kind of changing command over many containers, several at a time.
+    pub(super) async fn change_all(
+        &self,
+        names: &[&str],
+        command: impl Fn(&[&str]) -> CommandSpec,
+    ) -> Result<(), CommandError> {
+        let specs: Vec<CommandSpec> = batches(names).map(command).collect();
+        let results = join_all(specs.iter().map(|spec| self.change(spec))).await;
+        results.into_iter().collect()
+    }
+
+    pub(super) async fn remove_all(&self, steps: &[Step]) -> Result<(), Stop> {
+        let removals = steps.iter().filter_map(|step| match step {
+            Step::Remove(step) => Some(self.remove(step)),
+            _ => None,
+        });
+        join_all(removals).await.into_iter().collect()
+    }
+
+    async fn remove(&self, step: &Remove) -> Result<(), Stop> {
+        let service = &step.service;
+        let stop = |error: CommandError| Stop::new(explain(&error)).at(service);
+        (self.emit)(Event::Removing {
+            service: service.clone(),
+            count: step.victims.len(),
+            grace: step.grace,
+        });
+        let running: Vec<&str> =
+            step.victims.iter().filter(|victim| victim.running).map(|victim| victim.name.as_str()).collect();
+        for hook in &step.pre_stop {
+            let specs: Vec<CommandSpec> =
+                running.iter().map(|name| self.reach.engine.exec(name, hook, HOOK_TIMEOUT)).collect();
+            let results = join_all(specs.iter().map(|spec| self.change(spec))).await;
+            results.into_iter().collect::<Result<(), _>>().map_err(|error| {
+                let error = explain(&error);
+                Stop::new(Error { message: format!("a pre_stop hook failed: {}", error.message), ..error }).at(service)
+            })?;
+        }
+        if !running.is_empty() {
+            self.change(&self.reach.engine.stop(&running, step.grace)).await.map_err(stop)?;
+        }
+        let all: Vec<&str> = step.victims.iter().map(|victim| victim.name.as_str()).collect();
+        self.change_all(&all, |names| self.reach.engine.remove(names, false)).await.map_err(stop)?;
+        self.note_done([service]);
+        Ok(())
+    }
+
+    pub(super) async fn create(&self, step: &Create) -> Result<(), Stop> {
+        for (service, &count) in &step.counts {
+            let existing = self.before.count(service);
+            self.note_progress(service, |progress| {
+                progress.wanted = count;
+                progress.created = progress.created.max(existing.min(count));
+            });
+        }
+        let spec = self.reach.engine.create(step);
+        self.commands.borrow_mut().push(spec.to_string());
+        let on_line = |line: &str| {
+            (self.emit)(Event::Output(line.to_owned()));
+            let Some((container, milestone)) = self.reach.engine.milestone(line) else { return };
+            let is_of = |service: &&String| {
+                let name = self.reach.engine.replica_name(self.before.name(), service, 0);
+                container.starts_with(name.trim_end_matches('0'))
+            };
+            let known = |service: &str| self.before.replicas(service).iter().any(|old| old.name == container);
+            if let Some(service) = step.counts.keys().find(is_of) {
+                self.note_progress(service, |progress| match milestone {
+                    Milestone::Created if !known(service) => progress.created += 1,
+                    Milestone::Created => {}
+                    Milestone::Started => progress.started += 1,
+                });
+            }
+        };
+        let outcome = self.reach.run(&spec, Some(&on_line)).await;
+        outcome.map(|_| ()).map_err(|error| {
+            let said = last_lines(error.stderr(), OUTPUT_LINES);
+            let stop = Stop::new(explain(&error).detail(said));
+            let mut services = step.counts.keys();
+            match (services.next(), services.next()) {
+                (Some(only), None) => stop.at(only),
+                _ => stop,
+            }
+        })
+    }
+
+    pub(super) async fn start(&self, step: &StartReplicas) -> Result<(), Stop> {
+        let now = self.now().await?;
+        let waiting: Vec<&Replica> = step
+            .services
+            .iter()
+            .flat_map(|service| now.replicas(service))
+            .filter(|replica| replica.can_start())
+            .collect();
+        for service in &step.services {
+            let count = now.count(service);
+            self.note_progress(service, |progress| {
+                progress.wanted = progress.wanted.max(count);
+                progress.created = count;
+            });
+        }
+        let names: Vec<&str> = waiting.iter().map(|replica| replica.name.as_str()).collect();
+        let outcome = self.change_all(&names, |names| self.reach.engine.start(names)).await;
+        outcome.map_err(|error| {
+            let explained = explain(&error);
+            let named = |replica: &&&Replica| error.stderr().contains(replica.name.as_str());
+            let suspect = waiting.iter().find(named);
+            let stop = Stop::new(explained);
+            match (suspect, step.services.len()) {
+                (Some(replica), _) => stop.at(&replica.service),
+                (None, 1) => stop.at(&step.services.first().cloned().unwrap_or_default()),
+                (None, _) => stop,
+            }
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! The subcommands: each file reads as the list of stages that its command goes through.
+
+mod check;
+pub mod complete;
+mod completions;
+mod man;
+mod reference;
+mod scale;
+pub mod scaling;
+mod session;
+mod status;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, Exit};
+use crate::exec::process::ProcessExecutor;
+use crate::ui::Ui;
+use session::Session;
+
+/// Runs what was typed and says how it ended.
+pub async fn run(cli: Cli) -> Exit {
+    let ui = Ui::new(cli.general.format, cli.general.color, cli.general.quiet, cli.general.verbose);
+    let outcome = dispatch(cli, &ui).await;
+    ui.clear_bars();
+    outcome.unwrap_or_else(|error| {
+        ui.error(&error);
+        error.exit
+    })
+}
+
+async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Error> {
+    // What asks nothing of Docker comes first.
+    let command = match cli.command {
+        Some(Command::Completions(args)) => return Ok(completions::run(args.shell, ui)),
+        Some(Command::Man) => return Ok(man::run(ui)),
+        Some(Command::Reference(args)) => return Ok(reference::run(args.what, ui)),
+        command => command,
+    };
+    if command.is_some() && !cli.targets.is_empty() {
+        return Err(Error::usage(format!("`{}` stands before the command", cli.targets[0]))
+            .hint("put the command first: rscale scale web=3"));
+    }
+    let executor = ProcessExecutor::listening()
+        .map_err(|error| Error::failed(format!("signals cannot be listened for: {error}")))?;
+    let session = |project| Session::new(project, &executor, ui);
+    match command {
+        None => {
+            let request = scale::Request::explicit(&cli.targets, &cli.scaling)?;
+            scale::run(&session(&cli.project).await?, &request).await
+        }
+        Some(Command::Scale(args)) => {
+            let request = scale::Request::explicit(&args.targets, &args.scaling)?;
+            scale::run(&session(&cli.project).await?, &request).await
+        }
+        Some(Command::ScaleAll(args)) => {
+            let request = scale::Request::all(&args)?;
+            scale::run(&session(&cli.project).await?, &request).await
+        }
+        Some(Command::Status(args)) => status::run(&session(&cli.project).await?, &args).await,
+        Some(Command::Check(args)) => {
+            let request = check::Request::new(&args)?;
+            check::run(&session(&cli.project).await?, &request).await
+        }
+        Some(Command::Completions(_) | Command::Man | Command::Reference(_)) => {
+            unreachable!("answered above")
+        }
+    }
+}

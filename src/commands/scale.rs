@@ -1,0 +1,158 @@
+//! `rscale scale` and `rscale scale-all`: from what was typed to what is printed.
+
+use std::time::Duration;
+
+use super::scaling::{self, Asked, Scaled, Scaling};
+use super::session::Session;
+use crate::apply::{Aftermath, ApplyOptions, Failure};
+use crate::cli::{Format, PullPolicy, ScaleAllArgs, ScalingArgs};
+use crate::error::{Error, Exit, Result};
+use crate::exec::host;
+use crate::plan::{PlanOptions, Pull};
+use crate::preflight::Severity;
+use crate::project::target::{Count, Targets, check_limit};
+use crate::report::{json, text};
+use crate::ui::Ui;
+
+/// A scale as it was asked for.
+#[derive(Debug)]
+pub struct Request {
+    scaling: Scaling,
+}
+
+impl Request {
+    /// `rscale scale web=3`.
+    ///
+    /// # Errors
+    /// Malformed targets, or none.
+    pub fn explicit(targets: &[String], args: &ScalingArgs) -> Result<Self> {
+        if targets.is_empty() {
+            return Err(Error::usage("nothing to scale").hint("name services and counts: rscale web=3").hint(
+                "see what there is: rscale status",
+            ));
+        }
+        if let [word] = targets
+            && let Some(command) = misspelt_command(word)
+        {
+            return Err(Error::usage(format!("`{word}` is neither a command nor a target"))
+                .hint(format!("did you mean `rscale {command}`?")));
+        }
+        let targets = Targets::parse(targets, args.preflight.force)?;
+        Ok(Self { scaling: scaling_of(Asked::Named(targets), args) })
+    }
+
+    /// `rscale scale-all 3`.
+    ///
+    /// # Errors
+    /// A malformed count.
+    pub fn all(args: &ScaleAllArgs) -> Result<Self> {
+        let count: Count = args
+            .count
+            .parse()
+            .map_err(|why| Error::usage(why).hint("rscale scale-all 3"))?;
+        check_limit("SERVICE", count, args.scaling.preflight.force)?;
+        let asked = Asked::All { count, only: args.only.clone(), except: args.except.clone() };
+        Ok(Self { scaling: scaling_of(asked, &args.scaling) })
+    }
+}
+
+fn misspelt_command(word: &str) -> Option<&'static str> {
+    if word.contains('=') {
+        return None;
+    }
+    let commands = ["scale", "scale-all", "status", "check", "completions", "man", "help"];
+    let nearest = crate::suggest::nearest(word, commands)?;
+    // `web` is a service without a count; `statsu` is a command.
+    (strsim::damerau_levenshtein(word, nearest) <= 2).then_some(nearest)
+}
+
+fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
+    let preflight = &args.preflight;
+    Scaling {
+        asked,
+        dry_run: args.dry_run,
+        force: preflight.force,
+        current_replicas: preflight.current_replicas,
+        lock_timeout: args.lock_timeout,
+        plan: PlanOptions {
+            step: args.step,
+            pause: args.pause.unwrap_or(Duration::ZERO),
+            verify: !args.no_wait,
+            no_deps: preflight.no_deps,
+            stop_timeout: preflight.stop_timeout,
+            build: args.build,
+            pull: args.pull.map(|policy| match policy {
+                PullPolicy::Always => Pull::Always,
+                PullPolicy::Missing => Pull::Missing,
+                PullPolicy::Never => Pull::Never,
+            }),
+        },
+        apply: ApplyOptions { wait_timeout: args.wait_timeout, stable: args.stable, keep: args.keep },
+    }
+}
+
+/// Scales, prints, and says how it ended.
+pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
+    let ui = session.ui;
+    let surroundings = scaling::HostFacts {
+        engine_address: host::engine_address(),
+        listening: if host::engine_is_local() { host::listening_ports() } else { Default::default() },
+        likely_name: session.likely_name.clone(),
+        command_line: command_line(),
+    };
+    let on_event = |event| ui.event(event);
+    let on_note = |note: &str| ui.note(note);
+    let scaled = scaling::scale(session.reach(), &request.scaling, &surroundings, &on_event, &on_note).await?;
+    ui.clear_bars();
+    print(ui, &scaled, session);
+    Ok(scaled.exit)
+}
+
+fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
+    for finding in &scaled.findings {
+        let line = format!("[{}] {}", finding.rule.as_str(), finding.message);
+        match finding.severity {
+            Severity::Error => ui.error(&Error::new(Exit::Refused, line).hint(&finding.hint)),
+            Severity::Warning => {
+                ui.warn(&line);
+                ui.hint(&finding.hint);
+            }
+        }
+    }
+    if let Some(failure) = &scaled.failure {
+        print_failure(ui, failure);
+    }
+    match ui.format() {
+        Format::Json => ui.data(&json::render(&scaled.document)),
+        Format::Text if scaled.document.dry_run => {
+            ui.data(&text::plan(&scaled.project, &scaled.plan, &session.engine));
+            ui.data(&text::left_alone(&scaled.document.left_alone));
+        }
+        Format::Text => ui.data(&text::scale(&scaled.document, ui.paint())),
+    }
+    if scaled.exit == Exit::Refused && scaled.findings.iter().any(|finding| finding.policy && finding.severity == Severity::Error) {
+        ui.hint("what is a matter of policy can be overruled: rscale --force ...");
+    }
+}
+
+fn print_failure(ui: &Ui, failure: &Failure) {
+    let mut error = failure.error.clone();
+    if let Aftermath::RollbackFailed(why) = &failure.aftermath {
+        error = error.hint(format!("the roll-back failed as well ({why}); see what is there: rscale status"));
+    }
+    ui.error(&error);
+    for (name, log) in &failure.logs {
+        ui.note(&format!("last lines of {name}:"));
+        for line in log.lines() {
+            ui.note(&format!("  | {line}"));
+        }
+    }
+}
+
+/// This run as it was typed, for whoever has to wait for it.
+fn command_line() -> String {
+    let words = std::env::args().enumerate().map(|(index, word)| {
+        if index == 0 { "rscale".to_owned() } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

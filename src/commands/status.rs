@@ -1,0 +1,97 @@
+//! `rscale status`: project, rows, table; again and again with `--watch`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::scaling::known_services;
+use super::session::Session;
+use crate::cli::{Format, StatusArgs};
+use crate::error::{Exit, Result};
+use crate::project::Project;
+use crate::report::json::{self, Status, StatusService};
+use crate::report::{status, text};
+
+/// Shows what runs.
+pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
+    let mut project = read(session, args).await?;
+    match args.watch {
+        None => {
+            print(session, &project, args);
+            Ok(Exit::Done)
+        }
+        Some(interval) => watch(session, &mut project, args, interval).await,
+    }
+}
+
+/// Reads both sides at once: the containers of the likely project while Compose reads its file.
+async fn read(session: &Session<'_>, args: &StatusArgs) -> Result<Project> {
+    let reach = session.reach();
+    let likely = &session.likely_name;
+    let (declared, replicas) = tokio::join!(reach.declared(likely), reach.replicas(likely));
+    let declared = declared?;
+    let replicas = if declared.name == *likely { replicas? } else { reach.replicas(&declared.name).await? };
+    let mut project = Project::new(declared, replicas);
+    let orphans: Vec<String> = project.orphans().map(|(name, _)| name.to_owned()).collect();
+    known_services(&project.declared, args.services.iter().filter(|name| !orphans.contains(name)))?;
+    reach.add_restarts(&mut project).await?;
+    Ok(project)
+}
+
+fn document(session: &Session<'_>, project: &Project, args: &StatusArgs) -> Status {
+    status::status(project, session.reach().engine.name(), &args.services)
+}
+
+fn print(session: &Session<'_>, project: &Project, args: &StatusArgs) {
+    session.ui.data(&rendered(session, project, args));
+}
+
+fn rendered(session: &Session<'_>, project: &Project, args: &StatusArgs) -> String {
+    let (ui, status) = (session.ui, document(session, project, args));
+    match ui.format() {
+        Format::Json => json::render(&status),
+        Format::Text => text::status(&status, project, ui.is_verbose(), ui.paint(), ui.width()),
+    }
+}
+
+/// On a terminal the table stays in place; elsewhere every change is a line (or, with JSON, a document).
+async fn watch(session: &Session<'_>, project: &mut Project, args: &StatusArgs, interval: Duration) -> Result<Exit> {
+    let reach = session.reach();
+    let mut last: BTreeMap<String, String> = BTreeMap::new();
+    let mut last_document = None;
+    loop {
+        let status = document(session, project, args);
+        if session.ui.is_interactive() {
+            session.ui.screen(&rendered(session, project, args));
+        } else if session.ui.format() == Format::Json {
+            if last_document.as_ref() != Some(&status) {
+                session.ui.data(&json::render(&status));
+                last_document = Some(status);
+            }
+        } else {
+            let now: BTreeMap<String, String> =
+                status.services.iter().map(|service| (service.name.clone(), change_line(service))).collect();
+            for (name, line) in now.iter().filter(|(name, line)| last.get(*name) != Some(line)) {
+                session.ui.data(&format!("{name}  {line}\n"));
+            }
+            for name in last.keys().filter(|name| !now.contains_key(*name)) {
+                session.ui.data(&format!("{name}  gone\n"));
+            }
+            last = now;
+        }
+        reach.executor.pause(interval).await;
+        if reach.executor.interrupted() {
+            return Ok(Exit::Interrupted);
+        }
+        let replicas = match reach.replicas(project.name()).await {
+            Err(error) if error.exit == Exit::Interrupted => return Ok(Exit::Interrupted),
+            replicas => replicas?,
+        };
+        *project = Project::new(std::mem::take(&mut project.declared), replicas);
+        reach.add_restarts(project).await?;
+    }
+}
+
+fn change_line(service: &StatusService) -> String {
+    let healthy = service.healthy.map_or(String::new(), |healthy| format!(", {healthy} healthy"));
+    format!("{}/{} running{healthy}, {}", service.running, service.replicas, service.state.as_str())
+}

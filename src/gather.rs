@@ -1,0 +1,153 @@
+//! Reading the project: runs the commands whose output `project` parses.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+
+use crate::engine::cause::{explain, explain_reading};
+use crate::engine::{Engine, EngineInfo};
+use crate::error::Result;
+use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
+use crate::plan::Counts;
+use crate::project::Project;
+use crate::project::declared::Declared;
+use crate::project::observed::{Replica, Vitals};
+
+/// An engine and the executor that reaches it.
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    pub engine: &'a dyn Engine,
+    pub executor: &'a dyn Executor,
+}
+
+/// What the engine said of itself, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// The engine's own time, where it tells it.
+    pub engine_time: Option<Timestamp>,
+    pub read_at: Instant,
+}
+
+impl std::fmt::Debug for Reach<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reach").field("engine", &self.engine.name()).finish_non_exhaustive()
+    }
+}
+
+impl Reach<'_> {
+    pub async fn run(&self, spec: &CommandSpec, on_line: Option<OnLine<'_>>) -> Result<CommandOutput, CommandError> {
+        self.executor.run(spec, on_line).await
+    }
+
+    async fn read(&self, spec: &CommandSpec) -> Result<String> {
+        match self.executor.run(spec, None).await {
+            Ok(output) => Ok(output.stdout),
+            Err(error) => Err(explain_reading(&error)),
+        }
+    }
+
+    /// The declared model, with the services of every profile and a note of which are inactive.
+    pub async fn declared(&self, fallback_name: &str) -> Result<Declared> {
+        let every = self.engine.declared(true);
+        let stdout = match self.executor.run(&every, None).await {
+            Ok(output) => output.stdout,
+            // A service of an inactive profile may be broken; the project works without it.
+            Err(CommandError::Failed { .. }) => self.read(&self.engine.declared(false)).await?,
+            Err(error) => return Err(explain_reading(&error)),
+        };
+        let mut declared = self.engine.parse_declared(&stdout, fallback_name)?;
+        if declared.services.values().any(|service| !service.profiles.is_empty()) {
+            // Compose alone knows what is active: COMPOSE_PROFILES may stand in a .env file.
+            let active = self.read(&self.engine.declared(false)).await?;
+            let active = self.engine.parse_declared(&active, fallback_name)?;
+            let inactive = declared.services.keys().filter(|name| !active.services.contains_key(*name));
+            declared.inactive = inactive.cloned().collect();
+        }
+        Ok(declared)
+    }
+
+    /// The containers of a project.
+    pub async fn replicas(&self, project: &str) -> Result<Vec<Replica>> {
+        let stdout = self.read(&self.engine.listing(project)).await?;
+        self.engine.parse_listing(&stdout)
+    }
+
+    /// Details of some replicas.
+    pub async fn vitals(&self, ids: &[&str]) -> Result<Vec<Vitals>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.executor.run(&self.engine.inspection(ids), None).await {
+            Ok(output) => self.engine.parse_inspection(&output.stdout),
+            // One of them is gone; what is known of the others is printed all the same.
+            Err(CommandError::Failed { stdout, stderr, .. }) if stderr.to_lowercase().contains("no such container") => {
+                self.engine.parse_inspection(&stdout)
+            }
+            Err(error) => Err(explain(&error)),
+        }
+    }
+
+    /// What the engine says of itself, and its clock.
+    pub async fn info(&self) -> Result<(EngineInfo, Clock)> {
+        let stdout = self.read(&self.engine.info()).await?;
+        let info = self.engine.parse_info(&stdout);
+        let clock = Clock { engine_time: info.time, read_at: Instant::now() };
+        Ok((info, clock))
+    }
+
+    /// Notes how often the engine restarted replicas, asking only where a restart can have happened.
+    pub async fn add_restarts(&self, project: &mut Project) -> Result<()> {
+        let Project { declared, replicas } = project;
+        let may_restart = |replica: &&mut Replica| {
+            declared.services.get(&replica.service).is_none_or(|service| service.restarts)
+        };
+        let (asked, known): (Vec<&mut Replica>, Vec<&mut Replica>) =
+            replicas.values_mut().flatten().partition(may_restart);
+        for replica in known {
+            replica.restarts = Some(0);
+        }
+        let ids: Vec<&str> = asked.iter().map(|replica| replica.id.as_str()).collect();
+        let vitals = self.vitals(&ids).await?;
+        let restarts: BTreeMap<&str, u32> =
+            vitals.iter().map(|vitals| (vitals.id.as_str(), vitals.restarts)).collect();
+        for replica in asked {
+            replica.restarts = restarts.get(replica.id.as_str()).copied();
+        }
+        Ok(())
+    }
+
+    /// Marks replicas whose configuration or image changed since they were created, in the services
+    /// that are to shrink: there it decides which go first.
+    pub async fn mark_outdated(&self, project: &mut Project, wish: &Counts) -> Result<()> {
+        let shrinking: Vec<String> = wish
+            .iter()
+            .filter(|(service, count)| **count < project.count(service) && **count > 0)
+            .map(|(service, _)| service.clone())
+            .collect();
+        if shrinking.is_empty() {
+            return Ok(());
+        }
+        let images: Vec<CommandSpec> = shrinking
+            .iter()
+            .map(|service| self.engine.image_id(project, service))
+            .collect();
+        let hashes = self.engine.hashes();
+        let (hashes, images) = tokio::join!(
+            self.executor.run(&hashes, None),
+            join_all(images.iter().map(|spec| self.executor.run(spec, None)))
+        );
+        // Not knowing it only means that the highest numbers go, as with Compose.
+        let hashes = hashes.map(|output| self.engine.parse_hashes(&output.stdout)).unwrap_or_default();
+        for (service, image) in shrinking.iter().zip(images) {
+            let image = image.map(|output| output.stdout.trim().to_owned()).unwrap_or_default();
+            let hash = hashes.get(service).map_or("", String::as_str);
+            let differs = |has: &str, wanted: &str| !has.is_empty() && !wanted.is_empty() && has != wanted;
+            for replica in project.replicas.get_mut(service).into_iter().flatten() {
+                replica.outdated = differs(&replica.config_hash, hash) || differs(&replica.image_id, &image);
+            }
+        }
+        Ok(())
+    }
+}

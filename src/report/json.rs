@@ -1,0 +1,251 @@
+//! The JSON that every command prints with `--format json`: a contract, with schemas under docs/schema.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::apply::{Applied, Outcome, Served, Untouched};
+use crate::plan::{Change, Plan};
+use crate::preflight::Finding;
+
+/// The version of every document.
+pub const SCHEMA: u32 = 1;
+
+/// `rscale status --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Status {
+    /// Version of this document's shape.
+    pub schema: u32,
+    pub project: String,
+    pub engine: String,
+    pub services: Vec<StatusService>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusService {
+    pub name: String,
+    /// The count that the file gives; null for a service that is not in the file.
+    pub declared: Option<u32>,
+    /// Containers that exist, one-offs left out.
+    pub replicas: u32,
+    pub running: u32,
+    /// Null without a healthcheck.
+    pub healthy: Option<u32>,
+    pub state: ServiceState,
+    /// Whether `replicas` differs from `declared`.
+    pub drift: bool,
+    pub min: Option<u32>,
+    pub max: Option<u32>,
+    /// Whether a second replica is possible.
+    pub scalable: bool,
+    /// What stands in the way of a second replica.
+    pub reasons: Vec<String>,
+    pub containers: Vec<StatusContainer>,
+}
+
+/// The state of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceState {
+    /// Every replica runs and none is unwell.
+    Ok,
+    /// Some replica is on its way up.
+    Starting,
+    /// Some replica does not run or is unhealthy.
+    Degraded,
+    /// No replica runs.
+    Stopped,
+}
+
+impl ServiceState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Starting => "starting",
+            Self::Degraded => "degraded",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusContainer {
+    pub id: String,
+    pub name: String,
+    pub number: u32,
+    pub state: String,
+    /// `starting`, `healthy` or `unhealthy`; null without a healthcheck.
+    pub health: Option<String>,
+    pub ports: Vec<String>,
+    /// How often the engine restarted it; null when that could not be read.
+    pub restarts: Option<u32>,
+}
+
+/// `rscale scale --format json` and `rscale scale-all --format json`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Scale {
+    /// Version of this document's shape.
+    pub schema: u32,
+    pub project: String,
+    pub engine: String,
+    pub dry_run: bool,
+    /// `scaled`, `unchanged`, `refused`, `rolled_back`, `failed`, `interrupted` or `planned`.
+    pub outcome: String,
+    /// Why it did not end in `scaled` or `unchanged`; null when it did.
+    pub error: Option<String>,
+    pub services: Vec<ScaledService>,
+    pub untouched: UntouchedContainers,
+    pub findings: Vec<FindingItem>,
+    /// Services that `scale-all` left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_alone: Vec<LeftAlone>,
+    /// The changing commands, as they were run or, with `--dry-run`, would be.
+    pub commands: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ScaledService {
+    pub name: String,
+    pub from: u32,
+    pub to: u32,
+    pub running: u32,
+    /// Null without a healthcheck.
+    pub healthy: Option<u32>,
+    /// Names of containers that are new.
+    pub created: Vec<String>,
+    /// Names of containers that are gone.
+    pub removed: Vec<String>,
+    /// As the whole run's.
+    pub outcome: String,
+    pub seconds: f64,
+    pub error: Option<String>,
+}
+
+/// The services that were not named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UntouchedContainers {
+    /// How many containers they have.
+    pub containers: usize,
+    /// Names of containers that are gone or new all the same.
+    pub changed: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LeftAlone {
+    pub name: String,
+    pub reason: String,
+}
+
+/// `rscale check --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Check {
+    /// Version of this document's shape.
+    pub schema: u32,
+    pub project: String,
+    pub findings: Vec<FindingItem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FindingItem {
+    pub rule: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    pub service: String,
+    pub message: String,
+    pub hint: String,
+}
+
+impl From<&Finding> for FindingItem {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            rule: finding.rule.as_str().into(),
+            severity: finding.severity.as_str().into(),
+            service: finding.service.clone(),
+            message: finding.message.clone(),
+            hint: finding.hint.clone(),
+        }
+    }
+}
+
+impl From<&Untouched> for UntouchedContainers {
+    fn from(untouched: &Untouched) -> Self {
+        Self {
+            containers: untouched.containers,
+            changed: untouched.changed.clone(),
+        }
+    }
+}
+
+impl From<&Served> for ScaledService {
+    fn from(served: &Served) -> Self {
+        Self {
+            name: served.name.clone(),
+            from: served.from,
+            to: served.to,
+            running: served.running,
+            healthy: served.healthy,
+            created: served.created.clone(),
+            removed: served.removed.clone(),
+            outcome: served.outcome.as_str().into(),
+            seconds: (served.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            error: served.error.clone(),
+        }
+    }
+}
+
+impl ScaledService {
+    /// A service of a plan that is not carried out.
+    pub fn not_run(change: &Change, running: u32, healthy: Option<u32>, outcome: Outcome) -> Self {
+        Self {
+            name: change.service.clone(),
+            from: change.from,
+            to: change.to,
+            running,
+            healthy,
+            created: Vec::new(),
+            removed: Vec::new(),
+            outcome: if change.is_none() { Outcome::Unchanged } else { outcome }.as_str().into(),
+            seconds: 0.0,
+            error: None,
+        }
+    }
+}
+
+impl Scale {
+    /// The frame of a document, to be filled.
+    pub fn new(project: &str, engine: &str, dry_run: bool, outcome: Outcome, findings: &[Finding]) -> Self {
+        Self {
+            schema: SCHEMA,
+            project: project.into(),
+            engine: engine.into(),
+            dry_run,
+            outcome: outcome.as_str().into(),
+            error: None,
+            services: Vec::new(),
+            untouched: UntouchedContainers::default(),
+            findings: findings.iter().map(FindingItem::from).collect(),
+            left_alone: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_result(mut self, applied: &Applied) -> Self {
+        self.services = applied.services.iter().map(ScaledService::from).collect();
+        self.untouched = (&applied.untouched).into();
+        self.commands.clone_from(&applied.commands);
+        self.error = applied.failure.as_ref().map(|failure| failure.error.message.clone());
+        self
+    }
+}
+
+/// Whether a plan changes nothing.
+pub fn outcome_of_plan(plan: &Plan) -> Outcome {
+    if plan.is_empty() { Outcome::Unchanged } else { Outcome::Planned }
+}
+
+/// A document as it is printed: indented, with a line end.
+pub fn render(document: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect("documents have text keys only");
+    text.push('\n');
+    text
+}

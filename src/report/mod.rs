@@ -1,0 +1,5 @@
+//! Results as text and as JSON. Pure: text comes out, `ui` prints it.
+
+pub mod json;
+pub mod status;
+pub mod text;

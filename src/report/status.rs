@@ -1,0 +1,136 @@
+//! `rscale status`: from a project to its rows.
+
+use super::json::{SCHEMA, ServiceState, Status, StatusContainer, StatusService};
+use crate::apply::{count, healthy};
+use crate::preflight;
+use crate::project::Project;
+use crate::project::observed::{Health, Replica, State};
+
+/// Every service with its replicas, orphans last. Services of inactive profiles are left out while
+/// they have no containers. `only` narrows it down; empty is all.
+pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|other| other == name);
+    let declared = project
+        .declared
+        .services
+        .values()
+        .filter(|service| {
+            only.contains(&service.name)
+                || project.is_active(service)
+                || !project.replicas(&service.name).is_empty()
+        })
+        .map(|service| {
+            let obstacles = preflight::obstacles(project, &service.name, 2);
+            StatusService {
+                declared: Some(service.count),
+                min: service.policy.min,
+                max: service.policy.max,
+                scalable: !preflight::refuses(&obstacles),
+                reasons: obstacles.into_iter().map(|finding| finding.message).collect(),
+                ..row(&service.name, service.count, project.replicas(&service.name))
+            }
+        });
+    let orphans = project.orphans().map(|(name, replicas)| StatusService {
+        declared: None,
+        drift: true,
+        scalable: false,
+        reasons: vec![format!("`{name}` is not in the compose file; its containers are orphans")],
+        ..row(name, 0, replicas)
+    });
+    Status {
+        schema: SCHEMA,
+        project: project.name().to_owned(),
+        engine: engine.to_owned(),
+        services: declared.chain(orphans).filter(|service| wanted(&service.name)).collect(),
+    }
+}
+
+fn row(name: &str, declared: u32, replicas: &[Replica]) -> StatusService {
+    let existing = count(replicas, |_| true);
+    StatusService {
+        name: name.to_owned(),
+        declared: None,
+        replicas: existing,
+        running: count(replicas, Replica::is_running),
+        healthy: healthy(replicas),
+        state: state(replicas),
+        drift: existing != declared,
+        min: None,
+        max: None,
+        scalable: true,
+        reasons: Vec::new(),
+        containers: replicas.iter().map(container).collect(),
+    }
+}
+
+fn container(replica: &Replica) -> StatusContainer {
+    StatusContainer {
+        id: replica.id.clone(),
+        name: replica.name.clone(),
+        number: replica.number,
+        state: replica.state.as_str().into(),
+        health: replica.health.map(|health| health.as_str().into()),
+        ports: replica.ports.clone(),
+        restarts: replica.restarts,
+    }
+}
+
+fn state(replicas: &[Replica]) -> ServiceState {
+    let starting = |replica: &Replica| {
+        replica.state == State::Restarting || replica.health == Some(Health::Starting)
+    };
+    if !replicas.iter().any(|replica| replica.is_running() || starting(replica)) {
+        ServiceState::Stopped
+    } else if replicas.iter().any(|replica| !replica.is_good() && !starting(replica)) {
+        ServiceState::Degraded
+    } else if replicas.iter().any(starting) {
+        ServiceState::Starting
+    } else {
+        ServiceState::Ok
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ServiceState, state, status};
+    use crate::project::Project;
+    use crate::project::declared::Declared;
+    use crate::project::observed::{Health, Replica, State};
+
+    fn replica(service: &str, state: State, health: Option<Health>) -> Replica {
+        Replica { service: service.into(), state, health, ..Replica::default() }
+    }
+
+    #[test]
+    fn the_worst_replica_decides_unless_none_runs() {
+        let run = |health| replica("web", State::Running, health);
+        let exited = replica("web", State::Exited, None);
+        for (replicas, expected) in [
+            (vec![], ServiceState::Stopped),
+            (vec![exited.clone()], ServiceState::Stopped),
+            (vec![run(None), run(Some(Health::Healthy))], ServiceState::Ok),
+            (vec![run(None), run(Some(Health::Starting))], ServiceState::Starting),
+            (vec![replica("web", State::Restarting, None)], ServiceState::Starting),
+            (vec![run(None), exited], ServiceState::Degraded),
+            (vec![run(Some(Health::Unhealthy)), run(Some(Health::Starting))], ServiceState::Degraded),
+        ] {
+            assert_eq!(state(&replicas), expected, "{replicas:?}");
+        }
+    }
+
+    #[test]
+    fn services_without_containers_and_containers_without_services_are_shown() {
+        let yaml = "name: shop\nservices: {web: {image: a}, db: {image: b, container_name: db}, dbg: {image: c, profiles: [debug]}}";
+        let mut declared = Declared::parse(yaml, "").unwrap();
+        declared.inactive.insert("dbg".into());
+        let project = Project::new(declared, vec![replica("old", State::Running, None)]);
+        let status = status(&project, "compose", &[]);
+        let rows: Vec<_> =
+            status.services.iter().map(|row| (row.name.as_str(), row.declared, row.drift, row.scalable)).collect();
+        assert_eq!(
+            rows,
+            [("db", Some(1), true, false), ("web", Some(1), true, true), ("old", None, true, false)]
+        );
+        assert!(status.services[0].reasons[0].contains("db"));
+    }
+}

@@ -1,0 +1,207 @@
+//! The only printer: results to stdout, everything else to stderr; bars where there is a terminal.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::apply::{Event, Progress};
+use crate::cli::{Color, Format};
+use crate::duration;
+use crate::error::Error;
+use crate::report::text::{Paint, plural};
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// Everything that is printed goes through here.
+#[derive(Debug)]
+pub struct Ui {
+    format: Format,
+    verbosity: Verbosity,
+    paint_stdout: bool,
+    paint_stderr: bool,
+    bars: Option<MultiProgress>,
+    by_service: RefCell<BTreeMap<String, ProgressBar>>,
+}
+
+impl Ui {
+    pub fn new(format: Format, color: Color, quiet: bool, verbose: u8) -> Self {
+        let verbosity = match (quiet, verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, _) => Verbosity::Verbose,
+        };
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let paint = |terminal: bool| match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !plain,
+        };
+        let paint_stderr = paint(io::stderr().is_terminal());
+        let bars = (io::stderr().is_terminal() && verbosity == Verbosity::Normal).then(|| {
+            MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12))
+        });
+        Self {
+            format,
+            verbosity,
+            paint_stdout: paint(io::stdout().is_terminal()),
+            paint_stderr,
+            bars,
+            by_service: RefCell::default(),
+        }
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    pub fn is_verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    /// How results are painted.
+    pub fn paint(&self) -> Paint {
+        Paint(self.paint_stdout)
+    }
+
+    /// Columns of the terminal that results go to; `None` when they go elsewhere.
+    pub fn width(&self) -> Option<u16> {
+        let stdout = io::stdout();
+        let columns = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0);
+        columns.filter(|_| stdout.is_terminal())
+    }
+
+    /// Whether results go to a terminal.
+    pub fn is_interactive(&self) -> bool {
+        io::stdout().is_terminal() && self.format == Format::Text
+    }
+
+    /// Prints a result. A reader that went away is no failure.
+    pub fn data(&self, text: &str) {
+        self.clear_bars();
+        let mut stdout = io::stdout().lock();
+        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            // Nobody reads any more; what runs is finished all the same, and the exit code says how.
+        }
+    }
+
+    /// Clears the screen and prints a result at its top.
+    pub fn screen(&self, text: &str) {
+        self.data(&format!("\u{1b}[H\u{1b}[J{text}"));
+    }
+
+    /// Says something in passing.
+    pub fn note(&self, text: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.say(text);
+        }
+    }
+
+    pub fn warn(&self, text: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.say(&format!("{}{text}", self.label("warning: ", AnsiColor::Yellow)));
+        }
+    }
+
+    pub fn hint(&self, text: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.say(&format!("  {}{text}", self.label("hint: ", AnsiColor::Cyan)));
+        }
+    }
+
+    /// Prints an error with its hints. Errors are printed even when quiet.
+    pub fn error(&self, error: &Error) {
+        self.clear_bars();
+        self.say(&format!("{}{}", self.label("error: ", AnsiColor::Red), error.message));
+        for line in error.detail.iter().flat_map(|detail| detail.lines()) {
+            self.say(&format!("  | {line}"));
+        }
+        for hint in &error.hints {
+            self.say(&format!("  {}{hint}", self.label("hint: ", AnsiColor::Cyan)));
+        }
+    }
+
+    /// Shows what happens while a plan is carried out.
+    pub fn event(&self, event: Event) {
+        match event {
+            Event::Progress { service, progress } => self.progress(&service, progress),
+            Event::Removing { service, count, grace } => {
+                let grace = grace.map_or(String::new(), |grace| format!(", up to {} each", duration::show(grace)));
+                self.activity(&service, &format!("stopping {}{grace}", plural(count, "replica")));
+            }
+            Event::Pausing(time) => self.note(&format!("pausing for {}", duration::show(time))),
+            Event::RollingBack { because } => {
+                self.clear_bars();
+                self.note(&format!("{because}: rolling back"));
+            }
+            Event::Output(line) if self.is_verbose() => self.say(&format!("  | {}", line.trim())),
+            Event::Output(_) => {}
+        }
+    }
+
+    /// Takes the bars away.
+    pub fn clear_bars(&self) {
+        for (_, bar) in std::mem::take(&mut *self.by_service.borrow_mut()) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn progress(&self, service: &str, progress: Progress) {
+        let Progress { wanted, created, started, ready } = progress;
+        let Some(bar) = self.bar(service) else { return };
+        // Each replica passes three marks on its way.
+        bar.set_length(u64::from(wanted) * 3);
+        bar.set_position(u64::from(created.min(wanted) + started.min(wanted) + ready.min(wanted)));
+        bar.set_message(format!("{created} created · {started} started · {ready} ready of {wanted}"));
+    }
+
+    fn activity(&self, service: &str, what: &str) {
+        if let Some(bar) = self.bar(service) {
+            bar.set_message(what.to_owned());
+        }
+    }
+
+    fn bar(&self, service: &str) -> Option<ProgressBar> {
+        let bars = self.bars.as_ref()?;
+        let mut by_service = self.by_service.borrow_mut();
+        let bar = by_service.entry(service.to_owned()).or_insert_with(|| {
+            let template = if self.paint_stderr {
+                "{prefix:16!} {bar:24.green/dim} {wide_msg} {elapsed:>4.dim}"
+            } else {
+                "{prefix:16!} {bar:24} {wide_msg} {elapsed:>4}"
+            };
+            let style = ProgressStyle::with_template(template).expect("the template is right");
+            let bar = bars.add(ProgressBar::new(1).with_style(style.progress_chars("━╸ ")));
+            bar.set_prefix(service.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Some(bar.clone())
+    }
+
+    fn label(&self, text: &str, color: AnsiColor) -> String {
+        let style = Style::new().bold().fg_color(Some(color.into()));
+        if self.paint_stderr { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    fn say(&self, line: &str) {
+        let print = || {
+            // Where stderr is gone there is nobody to tell.
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        };
+        match &self.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+}
