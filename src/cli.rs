@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::duration;
 use crate::commands::complete::{service_names, service_targets};
+use crate::duration;
+use crate::error::Error;
 
 /// Exit codes as `--help` prints them; [`crate::error::Exit`] is their source.
 pub const EXIT_CODES: &str = "\
@@ -153,6 +155,49 @@ pub enum Reference {
     CheckSchema,
 }
 
+/// What clap lets pass and would be lost: targets and scaling options before a command, and `--pause`
+/// without `--step`. Only what was typed counts; a variable in the environment is a default.
+pub fn misplaced(matches: &ArgMatches) -> Option<Error> {
+    let is_typed = |matches: &ArgMatches, id: &str| {
+        matches.try_contains_id(id).is_ok()
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    if let Some((command, inner)) = matches.subcommand() {
+        let scaling = ScalingArgs::augment_args(clap::Command::new("scaling"));
+        let option = scaling
+            .get_arguments()
+            .find(|arg| is_typed(matches, arg.get_id().as_str()));
+        let word = match option {
+            Some(arg) => Some(format!("--{}", arg.get_long().unwrap_or_default())),
+            None => is_typed(matches, "targets")
+                .then(|| matches.get_many::<String>("targets")?.next().cloned())
+                .flatten(),
+        };
+        if let Some(word) = word {
+            return Some(
+                Error::usage(format!("`{word}` stands before the command")).hint(
+                    if word.contains('=') {
+                        format!("rscale scale {word}")
+                    } else {
+                        format!("put it behind: rscale {command} {word} ...")
+                    },
+                ),
+            );
+        }
+        return pause_alone(inner, is_typed);
+    }
+    pause_alone(matches, is_typed)
+}
+
+fn pause_alone(
+    matches: &ArgMatches,
+    is_typed: impl Fn(&ArgMatches, &str) -> bool,
+) -> Option<Error> {
+    let alone = is_typed(matches, "pause") && matches.get_one::<u32>("step").is_none();
+    alone
+        .then(|| Error::usage("`--pause` needs `--step`").hint("rscale --step 2 --pause 10s web=6"))
+}
+
 /// What bends the preflight, for `scale`, `scale-all` and `check` alike.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Scaling options")]
@@ -194,7 +239,7 @@ pub struct ScalingArgs {
     #[arg(long, value_name = "N", env = "RSCALE_STEP", value_parser = clap::value_parser!(u32).range(1..))]
     pub step: Option<u32>,
     /// How long to wait between two steps
-    #[arg(long, value_name = "DURATION", env = "RSCALE_PAUSE", requires = "step", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", env = "RSCALE_PAUSE", value_parser = duration::parse)]
     pub pause: Option<Duration>,
     /// Build images before starting new replicas
     #[arg(long, env = "RSCALE_BUILD", value_parser = FalseyValueParser::new())]
@@ -226,13 +271,25 @@ pub struct ProjectArgs {
     #[arg(short, long, value_name = "FILE", global = true, env = "RSCALE_FILE", value_delimiter = ',', value_hint = ValueHint::FilePath)]
     pub file: Vec<PathBuf>,
     /// Project name [Compose's own: COMPOSE_PROJECT_NAME]
-    #[arg(short, long, value_name = "NAME", global = true, env = "RSCALE_PROJECT_NAME")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        global = true,
+        env = "RSCALE_PROJECT_NAME"
+    )]
     pub project_name: Option<String>,
     /// Working directory of the project
     #[arg(long, value_name = "DIR", global = true, env = "RSCALE_PROJECT_DIRECTORY", value_hint = ValueHint::DirPath)]
     pub project_directory: Option<PathBuf>,
     /// Profile to enable; repeatable [Compose's own: COMPOSE_PROFILES]
-    #[arg(long, value_name = "PROFILE", global = true, env = "RSCALE_PROFILE", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        global = true,
+        env = "RSCALE_PROFILE",
+        value_delimiter = ','
+    )]
     pub profile: Vec<String>,
     /// Environment file for interpolation; repeatable
     #[arg(long, value_name = "FILE", global = true, env = "RSCALE_ENV_FILE", value_delimiter = ',', value_hint = ValueHint::FilePath)]

@@ -48,7 +48,11 @@ mod tests {
             ("0s", 0),
             ("1h5m30s20ms", 3_930_020),
         ] {
-            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+            assert_eq!(
+                parse(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
         }
         for text in ["", "5", "five", "-3s", "3x"] {
             assert!(parse(text).is_err(), "{text}");

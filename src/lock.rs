@@ -32,7 +32,9 @@ impl Holder {
     /// This run.
     pub fn this_run(command: String) -> Self {
         let user = std::env::var("USER").or_else(|_| std::env::var("USERNAME"));
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         Self {
             pid: std::process::id(),
             user: user.unwrap_or_default(),
@@ -45,7 +47,9 @@ impl Holder {
 /// `rscale web=3 (pid 4711, alice)`.
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pid, user, command, .. } = self;
+        let Self {
+            pid, user, command, ..
+        } = self;
         match (command.is_empty(), user.is_empty()) {
             (true, _) => write!(f, "another rscale run"),
             (false, true) => write!(f, "`{command}` (pid {pid})"),
@@ -65,7 +69,13 @@ pub enum Attempt {
 pub fn path_of(folder: &Path, project: &str, engine_address: &str) -> PathBuf {
     let address: String = engine_address
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     folder.join(format!("rscale-{project}@{address}.lock"))
 }
@@ -84,7 +94,10 @@ pub fn folder() -> PathBuf {
                 .metadata()
                 .is_ok_and(|data| data.is_dir() && data.permissions().mode() & 0o1002 == 0o1002)
         };
-        ["/run/lock", "/tmp"].iter().find(|path| shared(path)).map_or_else(std::env::temp_dir, PathBuf::from)
+        ["/run/lock", "/tmp"]
+            .iter()
+            .find(|path| shared(path))
+            .map_or_else(std::env::temp_dir, PathBuf::from)
     }
     #[cfg(not(unix))]
     std::env::temp_dir()
@@ -96,20 +109,28 @@ pub fn folder() -> PathBuf {
 /// The file can be neither opened nor made.
 pub fn attempt(path: &Path, holder: &Holder) -> Result<Attempt> {
     let unusable = |error: std::io::Error| {
-        Error::unusable(format!("the lock `{}` cannot be used: {error}", path.display()))
-            .hint("name another folder for locks: RSCALE_LOCK_DIR=/path rscale ...")
+        Error::unusable(format!(
+            "the lock `{}` cannot be used: {error}",
+            path.display()
+        ))
+        .hint("name another folder for locks: RSCALE_LOCK_DIR=/path rscale ...")
     };
     let mut file = open(path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {
             // Only for the message that a waiting run shows; the lock holds without it.
-            let _ = write(&mut file, &serde_json::to_string(holder).unwrap_or_default());
+            let _ = write(
+                &mut file,
+                &serde_json::to_string(holder).unwrap_or_default(),
+            );
             Ok(Attempt::Taken(ProjectLock { file }))
         }
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             let _ = file.read_to_string(&mut text);
-            Ok(Attempt::Busy(serde_json::from_str(&text).unwrap_or_default()))
+            Ok(Attempt::Busy(
+                serde_json::from_str(&text).unwrap_or_default(),
+            ))
         }
         Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
@@ -166,7 +187,12 @@ mod tests {
     fn the_second_run_is_told_who_holds_it_and_gets_it_afterwards() {
         let folder = tempfile::tempdir().unwrap();
         let path = path_of(folder.path(), "shop", "unix:///var/run/docker.sock");
-        let first = Holder { pid: 1, user: "alice".into(), command: "rscale web=3".into(), since: 0 };
+        let first = Holder {
+            pid: 1,
+            user: "alice".into(),
+            command: "rscale web=3".into(),
+            since: 0,
+        };
         let Attempt::Taken(lock) = attempt(&path, &first).unwrap() else {
             panic!("nobody holds it")
         };
@@ -175,16 +201,25 @@ mod tests {
         };
         assert_eq!(holder.to_string(), "`rscale web=3` (pid 1, alice)");
         drop(lock);
-        assert!(matches!(attempt(&path, &Holder::default()).unwrap(), Attempt::Taken(_)));
+        assert!(matches!(
+            attempt(&path, &Holder::default()).unwrap(),
+            Attempt::Taken(_)
+        ));
     }
 
     #[test]
     fn projects_and_engines_have_locks_of_their_own() {
         let folder = std::path::Path::new("/locks");
         let local = path_of(folder, "shop", "unix:///var/run/docker.sock");
-        assert_eq!(local, path_of(folder, "shop", "unix:///var/run/docker.sock"));
+        assert_eq!(
+            local,
+            path_of(folder, "shop", "unix:///var/run/docker.sock")
+        );
         assert_ne!(local, path_of(folder, "shop", "tcp://10.0.0.1:2376"));
-        assert_ne!(local, path_of(folder, "shop2", "unix:///var/run/docker.sock"));
+        assert_ne!(
+            local,
+            path_of(folder, "shop2", "unix:///var/run/docker.sock")
+        );
     }
 
     #[cfg(unix)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompleteEnv;
 use rscale::cli::Cli;
 use rscale::error::Exit;
@@ -10,8 +10,11 @@ use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
     CompleteEnv::with_factory(Cli::command).complete();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let typed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match typed {
+        Ok(typed) => typed,
         Err(error) => return refuse(&error),
     };
     log_at(cli.general.verbose);
@@ -19,7 +22,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     let exit = match runtime {
-        Ok(runtime) => runtime.block_on(rscale::commands::run(cli)),
+        Ok(runtime) => runtime.block_on(rscale::commands::run(cli, &matches)),
         Err(_) => Exit::Failed,
     };
     ExitCode::from(exit.code())
@@ -49,6 +52,8 @@ fn log_at(verbose: u8) {
             .with_writer(std::io::stderr)
             .with_target(false)
             .with_ansi(false)
+            // A reader of stderr that went away is no failure either.
+            .log_internal_errors(false)
             .init();
     }
 }

@@ -5,18 +5,20 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
     let typed = typed.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| {
-            let lower = candidate.to_lowercase();
-            let mut score = strsim::jaro_winkler(&typed, &lower);
-            // `web` for `web-django` and `django` for `web-django` are likelier than the letters say.
-            if typed.len() >= 3 && (lower.contains(&typed) || typed.contains(&lower)) {
-                score += 0.2;
-            }
-            (score, candidate)
-        })
+        .map(|candidate| (likeness(&typed, &candidate.to_lowercase()), candidate))
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// From 0 to above 1; letters alone miss swapped ones in short names and parts of long ones.
+fn likeness(typed: &str, candidate: &str) -> f64 {
+    let edits = strsim::damerau_levenshtein(typed, candidate);
+    let slip = edits <= (typed.chars().count() / 3).max(1) && typed.chars().count() > 1;
+    let part = typed.len() >= 3 && (candidate.contains(typed) || typed.contains(candidate));
+    let letters = strsim::jaro_winkler(typed, candidate);
+    let letters = if slip { letters.max(0.9) } else { letters };
+    if part { letters + 0.2 } else { letters }
 }
 
 #[cfg(test)]
@@ -32,6 +34,8 @@ mod tests {
             ("celery-worker", Some("celery_worker")),
             ("REDIS", Some("redis")),
             ("reddis", Some("redis")),
+            ("bd", Some("db")),
+            ("reids", Some("redis")),
             ("frontend", None),
         ] {
             assert_eq!(nearest(typed, services), meant, "{typed}");

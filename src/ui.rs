@@ -48,9 +48,8 @@ impl Ui {
             Color::Auto => terminal && !plain,
         };
         let paint_stderr = paint(io::stderr().is_terminal());
-        let bars = (io::stderr().is_terminal() && verbosity == Verbosity::Normal).then(|| {
-            MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12))
-        });
+        let bars = (io::stderr().is_terminal() && verbosity == Verbosity::Normal)
+            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12)));
         Self {
             format,
             verbosity,
@@ -90,7 +89,11 @@ impl Ui {
     pub fn data(&self, text: &str) {
         self.clear_bars();
         let mut stdout = io::stdout().lock();
-        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        if stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .is_err()
+        {
             // Nobody reads any more; what runs is finished all the same, and the exit code says how.
         }
     }
@@ -109,25 +112,38 @@ impl Ui {
 
     pub fn warn(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            self.say(&format!("{}{text}", self.label("warning: ", AnsiColor::Yellow)));
+            self.say(&format!(
+                "{}{text}",
+                self.label("warning: ", AnsiColor::Yellow)
+            ));
         }
     }
 
     pub fn hint(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            self.say(&format!("  {}{text}", self.label("hint: ", AnsiColor::Cyan)));
+            self.say(&format!(
+                "  {}{text}",
+                self.label("hint: ", AnsiColor::Cyan)
+            ));
         }
     }
 
     /// Prints an error with its hints. Errors are printed even when quiet.
     pub fn error(&self, error: &Error) {
         self.clear_bars();
-        self.say(&format!("{}{}", self.label("error: ", AnsiColor::Red), error.message));
+        self.say(&format!(
+            "{}{}",
+            self.label("error: ", AnsiColor::Red),
+            error.message
+        ));
         for line in error.detail.iter().flat_map(|detail| detail.lines()) {
             self.say(&format!("  | {line}"));
         }
         for hint in &error.hints {
-            self.say(&format!("  {}{hint}", self.label("hint: ", AnsiColor::Cyan)));
+            self.say(&format!(
+                "  {}{hint}",
+                self.label("hint: ", AnsiColor::Cyan)
+            ));
         }
     }
 
@@ -135,9 +151,18 @@ impl Ui {
     pub fn event(&self, event: Event) {
         match event {
             Event::Progress { service, progress } => self.progress(&service, progress),
-            Event::Removing { service, count, grace } => {
-                let grace = grace.map_or(String::new(), |grace| format!(", up to {} each", duration::show(grace)));
-                self.activity(&service, &format!("stopping {}{grace}", plural(count, "replica")));
+            Event::Removing {
+                service,
+                count,
+                grace,
+            } => {
+                let grace = grace.map_or(String::new(), |grace| {
+                    format!(", up to {} each", duration::show(grace))
+                });
+                self.activity(
+                    &service,
+                    &format!("stopping {}{grace}", plural(count, "replica")),
+                );
             }
             Event::Pausing(time) => self.note(&format!("pausing for {}", duration::show(time))),
             Event::RollingBack { because } => {
@@ -157,12 +182,21 @@ impl Ui {
     }
 
     fn progress(&self, service: &str, progress: Progress) {
-        let Progress { wanted, created, started, ready } = progress;
+        let Progress {
+            wanted,
+            created,
+            started,
+            ready,
+        } = progress;
         let Some(bar) = self.bar(service) else { return };
         // Each replica passes three marks on its way.
         bar.set_length(u64::from(wanted) * 3);
-        bar.set_position(u64::from(created.min(wanted) + started.min(wanted) + ready.min(wanted)));
-        bar.set_message(format!("{created} created · {started} started · {ready} ready of {wanted}"));
+        bar.set_position(u64::from(
+            created.min(wanted) + started.min(wanted) + ready.min(wanted),
+        ));
+        bar.set_message(format!(
+            "{created} created · {started} started · {ready}/{wanted} ready"
+        ));
     }
 
     fn activity(&self, service: &str, what: &str) {
@@ -176,9 +210,9 @@ impl Ui {
         let mut by_service = self.by_service.borrow_mut();
         let bar = by_service.entry(service.to_owned()).or_insert_with(|| {
             let template = if self.paint_stderr {
-                "{prefix:16!} {bar:24.green/dim} {wide_msg} {elapsed:>4.dim}"
+                "{prefix:16!} {bar:18.green/dim} {wide_msg} {elapsed:>4.dim}"
             } else {
-                "{prefix:16!} {bar:24} {wide_msg} {elapsed:>4}"
+                "{prefix:16!} {bar:18} {wide_msg} {elapsed:>4}"
             };
             let style = ProgressStyle::with_template(template).expect("the template is right");
             let bar = bars.add(ProgressBar::new(1).with_style(style.progress_chars("━╸ ")));
@@ -191,7 +225,11 @@ impl Ui {
 
     fn label(&self, text: &str, color: AnsiColor) -> String {
         let style = Style::new().bold().fg_color(Some(color.into()));
-        if self.paint_stderr { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.paint_stderr {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn say(&self, line: &str) {

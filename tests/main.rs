@@ -1,2 +1,10 @@
 //! The one integration binary: the command line against a fake docker, the pipeline on a recording
 //! executor, and end to end on a real engine.
+
+// In tests a panic is the failure report.
+#![allow(clippy::unwrap_used)]
+
+// They send signals and mount folders of this machine.
+#[cfg(unix)]
+mod e2e;
+mod support;

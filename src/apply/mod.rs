@@ -6,7 +6,9 @@ mod verify;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::error::{Error, Exit};
 use crate::gather::{Clock, Reach};
@@ -31,7 +33,11 @@ pub enum Event {
     /// How far a growing service is.
     Progress { service: String, progress: Progress },
     /// Replicas are about to go.
-    Removing { service: String, count: usize, grace: Option<Duration> },
+    Removing {
+        service: String,
+        count: usize,
+        grace: Option<Duration>,
+    },
     /// A rest between two steps.
     Pausing(Duration),
     /// It failed; this is why the former state is brought back.
@@ -149,7 +155,12 @@ struct Stop {
 
 impl Stop {
     fn new(error: Error) -> Self {
-        Self { error, service: None, suspects: Vec::new(), worth_rolling_back: true }
+        Self {
+            error,
+            service: None,
+            suspects: Vec::new(),
+            worth_rolling_back: true,
+        }
     }
 
     fn at(mut self, service: impl Into<String>) -> Self {
@@ -177,7 +188,9 @@ pub struct Run<'a> {
 
 impl std::fmt::Debug for Run<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("plan", self.plan).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("plan", self.plan)
+            .finish_non_exhaustive()
     }
 }
 
@@ -228,7 +241,11 @@ impl<'a> Run<'a> {
                 return Err(Stop::new(Error::interrupted()));
             }
             // Replicas of several services go at the same time: their graces do not add up.
-            let together = rest.iter().take_while(|step| matches!(step, Step::Remove(_))).count().max(1);
+            let together = rest
+                .iter()
+                .take_while(|step| matches!(step, Step::Remove(_)))
+                .count()
+                .max(1);
             match first {
                 Step::Remove(_) => self.remove_all(&rest[..together]).await?,
                 Step::Create(step) => self.create(step).await?,
@@ -244,21 +261,38 @@ impl<'a> Run<'a> {
         if unwell.is_empty() {
             return Ok(());
         }
-        let names = unwell.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let error = Error::failed(format!("{names} was unhealthy before the scale and still is"))
-            .hint("look at it: docker inspect --format '{{json .State.Health}}' NAME")
-            .hint("broken replicas go first when a service shrinks: rscale SERVICE=-1");
-        Err(Stop { worth_rolling_back: false, ..Stop::new(error) })
+        let names = unwell
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let error = Error::failed(format!(
+            "{names} was unhealthy before the scale and still is"
+        ))
+        .hint("look at it: docker inspect --format '{{json .State.Health}}' NAME")
+        .hint("broken replicas go first when a service shrinks: rscale SERVICE=-1");
+        Err(Stop {
+            worth_rolling_back: false,
+            ..Stop::new(error)
+        })
     }
 
     /// The replicas of the project as they are now.
     async fn now(&self) -> Result<Project, Stop> {
-        let replicas = self.reach.replicas(self.before.name()).await.map_err(Stop::new)?;
+        let replicas = self
+            .reach
+            .replicas(self.before.name())
+            .await
+            .map_err(Stop::new)?;
         Ok(Project::new(self.before.declared.clone(), replicas))
     }
 
     fn is_new(&self, replica: &Replica) -> bool {
-        !self.before.replicas(&replica.service).iter().any(|old| old.id == replica.id)
+        !self
+            .before
+            .replicas(&replica.service)
+            .iter()
+            .any(|old| old.id == replica.id)
     }
 
     fn note_progress(&self, service: &str, change: impl FnOnce(&mut Progress)) {
@@ -269,7 +303,10 @@ impl<'a> Run<'a> {
         if was != *progress {
             let progress = *progress;
             drop(all);
-            (self.emit)(Event::Progress { service: service.to_owned(), progress });
+            (self.emit)(Event::Progress {
+                service: service.to_owned(),
+                progress,
+            });
         }
     }
 
@@ -281,7 +318,11 @@ impl<'a> Run<'a> {
 
     /// Services that the plan may touch: the named ones, and dependencies that are started along.
     fn touched(&self) -> Counts {
-        let named = self.plan.changes.iter().map(|change| (change.service.clone(), change.from));
+        let named = self
+            .plan
+            .changes
+            .iter()
+            .map(|change| (change.service.clone(), change.from));
         let dependencies = self.plan.dependencies.keys();
         dependencies
             .map(|name| (name.clone(), self.before.count(name)))
@@ -328,7 +369,10 @@ impl<'a> Run<'a> {
                 };
                 let (created, removed) = (missing_from(old, new), missing_from(new, old));
                 let blamed = failure.as_ref().filter(|failure| {
-                    failure.service.as_ref().is_none_or(|service| service == name)
+                    failure
+                        .service
+                        .as_ref()
+                        .is_none_or(|service| service == name)
                 });
                 Served {
                     from: change.from,
@@ -337,9 +381,15 @@ impl<'a> Run<'a> {
                     healthy: healthy(new),
                     outcome: outcome(change.is_none(), failure.as_ref()),
                     took: done.get(name).copied().unwrap_or_else(|| {
-                        if change.is_none() { Duration::ZERO } else { self.began.elapsed() }
+                        if change.is_none() {
+                            Duration::ZERO
+                        } else {
+                            self.began.elapsed()
+                        }
                     }),
-                    error: blamed.map(|failure| failure.error.message.clone()).filter(|_| !change.is_none()),
+                    error: blamed
+                        .map(|failure| failure.error.message.clone())
+                        .filter(|_| !change.is_none()),
                     name: name.clone(),
                     created,
                     removed,
@@ -347,7 +397,12 @@ impl<'a> Run<'a> {
             })
             .collect();
         drop(done);
-        Applied { services, untouched, commands: self.commands.into_inner(), failure }
+        Applied {
+            services,
+            untouched,
+            commands: self.commands.into_inner(),
+            failure,
+        }
     }
 
     fn blind_result(self, failure: Option<Failure>, error: Error) -> Applied {
@@ -369,7 +424,9 @@ fn outcome(unchanged: bool, failure: Option<&Failure>) -> Outcome {
         Some(failure) => match failure.aftermath {
             Aftermath::RolledBack => Outcome::RolledBack,
             Aftermath::Untouched if failure.error.exit == Exit::Interrupted => Outcome::Interrupted,
-            Aftermath::Untouched | Aftermath::RollbackFailed(_) | Aftermath::Kept => Outcome::Failed,
+            Aftermath::Untouched | Aftermath::RollbackFailed(_) | Aftermath::Kept => {
+                Outcome::Failed
+            }
         },
     }
 }

@@ -24,14 +24,21 @@ impl Run<'_> {
             _ if self.options.keep || !stop.worth_rolling_back => Aftermath::Kept,
             Err(lost) => Aftermath::RollbackFailed(lost.error.message),
             Ok(now) => {
-                (self.emit)(Event::RollingBack { because: stop.error.message.clone() });
+                (self.emit)(Event::RollingBack {
+                    because: stop.error.message.clone(),
+                });
                 match self.roll_back(now).await {
                     Ok(()) => Aftermath::RolledBack,
                     Err(error) => Aftermath::RollbackFailed(error.message),
                 }
             }
         };
-        Failure { error: stop.error, service: stop.service, logs, aftermath }
+        Failure {
+            error: stop.error,
+            service: stop.service,
+            logs,
+            aftermath,
+        }
     }
 
     /// The last lines of the replicas that failed: those named by the verification, else new ones that
@@ -39,9 +46,13 @@ impl Run<'_> {
     async fn logs(&self, stop: &Stop, now: &Project) -> Vec<(String, String)> {
         let mut names = stop.suspects.clone();
         if names.is_empty() && stop.error.exit != Exit::Interrupted {
-            let exited = |replica: &&Replica| replica.state == State::Exited && self.is_new(replica);
+            let exited =
+                |replica: &&Replica| replica.state == State::Exited && self.is_new(replica);
             let touched = self.touched();
-            let suspects = touched.keys().flat_map(|service| now.replicas(service)).filter(exited);
+            let suspects = touched
+                .keys()
+                .flat_map(|service| now.replicas(service))
+                .filter(exited);
             names.extend(suspects.take(1).map(|replica| replica.name.clone()));
         }
         let mut logs = Vec::new();
@@ -79,7 +90,9 @@ impl Run<'_> {
         let now = self.now().await.map_err(|stop| stop.error)?;
         let ran_before = |replica: &&Replica| {
             let before = self.before.replicas(&replica.service);
-            before.iter().any(|old| old.id == replica.id && old.is_running())
+            before
+                .iter()
+                .any(|old| old.id == replica.id && old.is_running())
         };
         let stopped: Vec<&str> = touched
             .keys()
@@ -103,7 +116,11 @@ impl Run<'_> {
         if short.is_empty() {
             return Ok(());
         }
-        let options = PlanOptions { verify: true, no_deps: true, ..PlanOptions::default() };
+        let options = PlanOptions {
+            verify: true,
+            no_deps: true,
+            ..PlanOptions::default()
+        };
         for step in &plan(&now, &short, &options).steps {
             let outcome = match step {
                 Step::Create(step) => self.create(step).await,

@@ -10,6 +10,7 @@ use crate::engine::cause::{explain, last_lines};
 use crate::error::Error;
 use crate::exec::{CommandError, CommandSpec};
 use crate::plan::{Create, Remove, StartReplicas, Step, batches};
+use crate::project::Project;
 use crate::project::observed::Replica;
 
 /// Lines of Compose's own output that a failure shows.
@@ -31,9 +32,27 @@ impl Run<'_> {
         names: &[&str],
         command: impl Fn(&[&str]) -> CommandSpec,
     ) -> Result<(), CommandError> {
-        let specs: Vec<CommandSpec> = batches(names).map(command).collect();
-        let results = join_all(specs.iter().map(|spec| self.change(spec))).await;
-        results.into_iter().collect()
+        self.change_each(names, command, &|_| {}).await
+    }
+
+    /// As `change_all`, and tells of each share that succeeded.
+    async fn change_each(
+        &self,
+        names: &[&str],
+        command: impl Fn(&[&str]) -> CommandSpec,
+        done: &dyn Fn(&[&str]),
+    ) -> Result<(), CommandError> {
+        let shares = batches(names).map(|names| {
+            let spec = command(names);
+            async move {
+                let outcome = self.change(&spec).await;
+                if outcome.is_ok() {
+                    done(names);
+                }
+                outcome
+            }
+        });
+        join_all(shares).await.into_iter().collect()
     }
 
     pub(super) async fn remove_all(&self, steps: &[Step]) -> Result<(), Stop> {
@@ -52,22 +71,43 @@ impl Run<'_> {
             count: step.victims.len(),
             grace: step.grace,
         });
-        let running: Vec<&str> =
-            step.victims.iter().filter(|victim| victim.running).map(|victim| victim.name.as_str()).collect();
+        let running: Vec<&str> = step
+            .victims
+            .iter()
+            .filter(|victim| victim.running)
+            .map(|victim| victim.name.as_str())
+            .collect();
         for hook in &step.pre_stop {
-            let specs: Vec<CommandSpec> =
-                running.iter().map(|name| self.reach.engine.exec(name, hook, HOOK_TIMEOUT)).collect();
+            let specs: Vec<CommandSpec> = running
+                .iter()
+                .map(|name| self.reach.engine.exec(name, hook, HOOK_TIMEOUT))
+                .collect();
             let results = join_all(specs.iter().map(|spec| self.change(spec))).await;
-            results.into_iter().collect::<Result<(), _>>().map_err(|error| {
-                let error = explain(&error);
-                Stop::new(Error { message: format!("a pre_stop hook failed: {}", error.message), ..error }).at(service)
-            })?;
+            results
+                .into_iter()
+                .collect::<Result<(), _>>()
+                .map_err(|error| {
+                    let error = explain(&error);
+                    Stop::new(Error {
+                        message: format!("a pre_stop hook failed: {}", error.message),
+                        ..error
+                    })
+                    .at(service)
+                })?;
         }
         if !running.is_empty() {
-            self.change(&self.reach.engine.stop(&running, step.grace)).await.map_err(stop)?;
+            self.change(&self.reach.engine.stop(&running, step.grace))
+                .await
+                .map_err(stop)?;
         }
-        let all: Vec<&str> = step.victims.iter().map(|victim| victim.name.as_str()).collect();
-        self.change_all(&all, |names| self.reach.engine.remove(names, false)).await.map_err(stop)?;
+        let all: Vec<&str> = step
+            .victims
+            .iter()
+            .map(|victim| victim.name.as_str())
+            .collect();
+        self.change_all(&all, |names| self.reach.engine.remove(names, false))
+            .await
+            .map_err(stop)?;
         self.note_done([service]);
         Ok(())
     }
@@ -84,12 +124,22 @@ impl Run<'_> {
         self.commands.borrow_mut().push(spec.to_string());
         let on_line = |line: &str| {
             (self.emit)(Event::Output(line.to_owned()));
-            let Some((container, milestone)) = self.reach.engine.milestone(line) else { return };
+            let Some((container, milestone)) = self.reach.engine.milestone(line) else {
+                return;
+            };
             let is_of = |service: &&String| {
-                let name = self.reach.engine.replica_name(self.before.name(), service, 0);
+                let name = self
+                    .reach
+                    .engine
+                    .replica_name(self.before.name(), service, 0);
                 container.starts_with(name.trim_end_matches('0'))
             };
-            let known = |service: &str| self.before.replicas(service).iter().any(|old| old.name == container);
+            let known = |service: &str| {
+                self.before
+                    .replicas(service)
+                    .iter()
+                    .any(|old| old.name == container)
+            };
             if let Some(service) = step.counts.keys().find(is_of) {
                 self.note_progress(service, |progress| match milestone {
                     Milestone::Created if !known(service) => progress.created += 1,
@@ -123,10 +173,24 @@ impl Run<'_> {
             self.note_progress(service, |progress| {
                 progress.wanted = progress.wanted.max(count);
                 progress.created = count;
+                progress.started = running(&now, service);
             });
         }
-        let names: Vec<&str> = waiting.iter().map(|replica| replica.name.as_str()).collect();
-        let outcome = self.change_all(&names, |names| self.reach.engine.start(names)).await;
+        let names: Vec<&str> = waiting
+            .iter()
+            .map(|replica| replica.name.as_str())
+            .collect();
+        let started = |names: &[&str]| {
+            for replica in waiting
+                .iter()
+                .filter(|replica| names.contains(&replica.name.as_str()))
+            {
+                self.note_progress(&replica.service, |progress| progress.started += 1);
+            }
+        };
+        let outcome = self
+            .change_each(&names, |names| self.reach.engine.start(names), &started)
+            .await;
         outcome.map_err(|error| {
             let explained = explain(&error);
             let named = |replica: &&&Replica| error.stderr().contains(replica.name.as_str());
@@ -134,9 +198,13 @@ impl Run<'_> {
             let stop = Stop::new(explained);
             match (suspect, step.services.len()) {
                 (Some(replica), _) => stop.at(&replica.service),
-                (None, 1) => stop.at(&step.services.first().cloned().unwrap_or_default()),
+                (None, 1) => stop.at(step.services.first().cloned().unwrap_or_default()),
                 (None, _) => stop,
             }
         })
     }
+}
+
+fn running(project: &Project, service: &str) -> u32 {
+    super::count(project.replicas(service), Replica::is_running)
 }

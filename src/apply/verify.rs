@@ -1,9 +1,10 @@
 //! Verification: nothing counts as up before the engine says so of every single replica.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{Run, Stop};
 use crate::duration;
@@ -55,7 +56,9 @@ pub fn judge(vitals: &Vitals, standard: Standard) -> Verdict {
         (State::Created, _) if !vitals.error.is_empty() => Verdict::Failed(ended()),
         (State::Created, _) => Verdict::Waiting("still in state `created`".into()),
         (State::Paused, _) => Verdict::Failed("is paused".into()),
-        (State::Restarting, _) => Verdict::Waiting(format!("restarting, last exit code {}", vitals.exit_code)),
+        (State::Restarting, _) => {
+            Verdict::Waiting(format!("restarting, last exit code {}", vitals.exit_code))
+        }
         (State::Running, Some(Health::Unhealthy)) => Verdict::Failed("became unhealthy".into()),
         (State::Running, Some(Health::Healthy)) => Verdict::Ready,
         (State::Running, Some(Health::Starting)) => Verdict::Waiting("not healthy yet".into()),
@@ -85,15 +88,22 @@ impl Run<'_> {
         for (service, &count) in counts {
             let there = now.count(service);
             if there != count {
-                let error = Error::failed(format!("`{service}` has {there} replicas where {count} were wanted"))
-                    .hint("something else may be changing this project: docker compose ps --all");
+                let error = Error::failed(format!(
+                    "`{service}` has {there} replicas where {count} were wanted"
+                ))
+                .hint("something else may be changing this project: docker compose ps --all");
                 return Err(Stop::new(error).at(service));
             }
         }
         let replicas: BTreeMap<&str, (&str, &str)> = counts
             .keys()
             .flat_map(|service| now.replicas(service))
-            .map(|replica| (replica.id.as_str(), (replica.service.as_str(), replica.name.as_str())))
+            .map(|replica| {
+                (
+                    replica.id.as_str(),
+                    (replica.service.as_str(), replica.name.as_str()),
+                )
+            })
             .collect();
         let ids: Vec<&str> = replicas.keys().copied().collect();
         let deadline = Instant::now() + self.options.wait_timeout;
@@ -105,9 +115,12 @@ impl Run<'_> {
             let mut unwell = BTreeSet::new();
             let mut seen: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
             if all.len() < ids.len() {
-                let gone = ids.iter().find(|id| !all.iter().any(|vitals| vitals.id == **id));
+                let gone = ids
+                    .iter()
+                    .find(|id| !all.iter().any(|vitals| vitals.id == **id));
                 let (service, name) = gone.map_or(("", "a replica"), |id| replicas[id]);
-                let error = Error::failed(format!("`{name}` disappeared while it was being verified"));
+                let error =
+                    Error::failed(format!("`{name}` disappeared while it was being verified"));
                 return Err(Stop::new(error).at(service));
             }
             for vitals in &all {
@@ -118,7 +131,9 @@ impl Run<'_> {
                 match judge(vitals, standard) {
                     Verdict::Ready => tally.1 += 1,
                     Verdict::Waiting(what) => waiting.push((name, what)),
-                    Verdict::Failed(_) if self.was_unwell(&vitals.id) && vitals.state == State::Running => {
+                    Verdict::Failed(_)
+                        if self.was_unwell(&vitals.id) && vitals.state == State::Running =>
+                    {
                         unwell.insert(name.to_owned());
                     }
                     Verdict::Failed(why) => return Err(failed(service, name, &why)),
@@ -140,11 +155,16 @@ impl Run<'_> {
                 return Err(Stop::new(Error::interrupted()));
             }
             if Instant::now() >= deadline {
-                let service = replicas.values().find(|(_, other)| other == name).map_or("", |(service, _)| service);
+                let service = replicas
+                    .values()
+                    .find(|(_, other)| other == name)
+                    .map_or("", |(service, _)| service);
                 let limit = duration::show(self.options.wait_timeout);
                 let stop = failed(service, name, &format!("{what} after {limit}"));
                 return Err(Stop {
-                    error: stop.error.hint("give it longer: rscale --wait-timeout 5m ..."),
+                    error: stop
+                        .error
+                        .hint("give it longer: rscale --wait-timeout 5m ..."),
                     ..stop
                 });
             }
@@ -154,19 +174,29 @@ impl Run<'_> {
     }
 
     fn standard(&self, vitals: &Vitals, first_looks: &mut BTreeMap<String, FirstLook>) -> Standard {
-        let new = !self.before.replicas.values().flatten().any(|old| old.id == vitals.id);
-        let first = first_looks.entry(vitals.id.clone()).or_insert_with(|| FirstLook {
-            at: Instant::now(),
-            started_at: vitals.started_at.clone(),
-            restarts: if new { 0 } else { vitals.restarts },
-        });
+        let new = !self
+            .before
+            .replicas
+            .values()
+            .flatten()
+            .any(|old| old.id == vitals.id);
+        let first = first_looks
+            .entry(vitals.id.clone())
+            .or_insert_with(|| FirstLook {
+                at: Instant::now(),
+                started_at: vitals.started_at.clone(),
+                restarts: if new { 0 } else { vitals.restarts },
+            });
         if first.started_at != vitals.started_at {
             first.at = Instant::now();
             first.started_at.clone_from(&vitals.started_at);
         }
         Standard {
             stable: self.options.stable,
-            uptime: self.uptime(vitals).unwrap_or(Duration::ZERO).max(first.at.elapsed()),
+            uptime: self
+                .uptime(vitals)
+                .unwrap_or(Duration::ZERO)
+                .max(first.at.elapsed()),
             restarts_before: first.restarts,
         }
     }
@@ -174,7 +204,11 @@ impl Run<'_> {
     /// How long a replica has been up by the engine's own clock; this machine's may differ.
     fn uptime(&self, vitals: &Vitals) -> Option<Duration> {
         let started: Timestamp = vitals.started_at.parse().ok()?;
-        let engine_now = self.clock.engine_time?.checked_add(self.clock.read_at.elapsed()).ok()?;
+        let engine_now = self
+            .clock
+            .engine_time?
+            .checked_add(self.clock.read_at.elapsed())
+            .ok()?;
         Duration::try_from(engine_now.duration_since(started)).ok()
     }
 
@@ -189,7 +223,10 @@ impl Run<'_> {
 
 fn failed(service: &str, name: &str, why: &str) -> Stop {
     let error = Error::failed(format!("`{name}` {why}"));
-    Stop { suspects: vec![name.to_owned()], ..Stop::new(error).at(service) }
+    Stop {
+        suspects: vec![name.to_owned()],
+        ..Stop::new(error).at(service)
+    }
 }
 
 #[cfg(test)]
@@ -228,15 +265,34 @@ mod tests {
             (State::Running, None, 1000, Verdict::Ready),
             (State::Running, None, 999, waiting("not up for 1s yet")),
             (State::Running, Some(Health::Healthy), 0, Verdict::Ready),
-            (State::Running, Some(Health::Starting), 9999, waiting("not healthy yet")),
-            (State::Running, Some(Health::Unhealthy), 9999, failed("became unhealthy")),
+            (
+                State::Running,
+                Some(Health::Starting),
+                9999,
+                waiting("not healthy yet"),
+            ),
+            (
+                State::Running,
+                Some(Health::Unhealthy),
+                9999,
+                failed("became unhealthy"),
+            ),
             (State::Created, None, 0, waiting("still in state `created`")),
-            (State::Restarting, None, 0, waiting("restarting, last exit code 3")),
+            (
+                State::Restarting,
+                None,
+                0,
+                waiting("restarting, last exit code 3"),
+            ),
             (State::Exited, None, 0, failed("exited with code 3")),
             (State::Dead, None, 0, failed("exited with code 3")),
             (State::Paused, None, 9999, failed("is paused")),
         ] {
-            assert_eq!(judge(&vitals(state, health), standard(uptime)), verdict, "{state:?} {health:?}");
+            assert_eq!(
+                judge(&vitals(state, health), standard(uptime)),
+                verdict,
+                "{state:?} {health:?}"
+            );
         }
     }
 
@@ -262,6 +318,9 @@ mod tests {
         );
         let mut replica = vitals(State::Exited, None);
         replica.out_of_memory = true;
-        assert_eq!(judge(&replica, standard(0)), Verdict::Failed("exited with code 3, out of memory".into()));
+        assert_eq!(
+            judge(&replica, standard(0)),
+            Verdict::Failed("exited with code 3, out of memory".into())
+        );
     }
 }

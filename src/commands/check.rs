@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::scaling::known_services;
+use super::selection::known_services;
 use super::session::Session;
 use crate::cli::{CheckArgs, Format};
 use crate::error::{Exit, Result};
@@ -32,15 +32,20 @@ impl<'a> Request<'a> {
 pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
     let (reach, ui) = (session.reach(), session.ui);
     let likely = &session.likely_name;
-    let (declared, info, replicas) = tokio::join!(reach.declared(likely), reach.info(), reach.replicas(likely));
+    let (declared, info, replicas) =
+        tokio::join!(reach.declared(likely), reach.info(), reach.replicas(likely));
     let declared = declared?;
     let (info, _) = info?;
     known_services(&declared, request.targets.0.keys())?;
-    let replicas = if declared.name == *likely { replicas? } else { reach.replicas(&declared.name).await? };
+    let replicas = if declared.name == *likely {
+        replicas?
+    } else {
+        reach.replicas(&declared.name).await?
+    };
     let project = Project::new(declared, replicas);
     let surroundings = Surroundings {
         memory_bytes: info.memory_bytes,
-        listening: if host::engine_is_local() { host::listening_ports() } else { Default::default() },
+        listening: host::engine_ports(),
     };
     let examine = |wish: &BTreeMap<String, i64>| {
         let question = Question {
@@ -59,11 +64,17 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
         .map(|(service, count)| (service.clone(), count.resolve(project.count(service))))
         .collect();
     let findings: Vec<Finding> = if asked.is_empty() {
-        let services = project.declared.services.values().filter(|service| project.is_active(service));
+        let services = project
+            .declared
+            .services
+            .values()
+            .filter(|service| project.is_active(service));
         // One service at a time: the question is what a second replica of each would meet.
         let second = |count: u32| i64::from(count.max(1)) + 1;
         services
-            .flat_map(|service| examine(&[(service.name.clone(), second(project.count(&service.name)))].into()))
+            .flat_map(|service| {
+                examine(&[(service.name.clone(), second(project.count(&service.name)))].into())
+            })
             .collect()
     } else {
         examine(&asked)

@@ -1,11 +1,15 @@
 //! What the shell's completion offers: the services of the project at hand.
 
-use std::ffi::OsStr;
-use std::process::{Command, Stdio};
+use std::ffi::{OsStr, OsString};
 
+use clap::{CommandFactory, FromArgMatches};
 use clap_complete::engine::CompletionCandidate;
 
-use crate::exec::host;
+use super::session::Session;
+use crate::cli::{Cli, Color, Format, ProjectArgs};
+use crate::exec::Executor;
+use crate::exec::process::ProcessExecutor;
+use crate::ui::Ui;
 
 /// Services as targets: `wo` gives `worker-a=`.
 pub fn service_targets(typed: &OsStr) -> Vec<CompletionCandidate> {
@@ -20,29 +24,55 @@ pub fn service_names(typed: &OsStr) -> Vec<CompletionCandidate> {
 fn candidates(typed: &OsStr, suffix: &str) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     services()
+        .unwrap_or_default()
         .into_iter()
         .filter(|service| service.starts_with(typed.as_ref()))
         .map(|service| CompletionCandidate::new(format!("{service}{suffix}")))
         .collect()
 }
 
-/// Asks Compose. Completion stays silent when it cannot answer.
-fn services() -> Vec<String> {
-    let mut command = match host::compose_plugin() {
-        Some(plugin) => Command::new(plugin),
-        None => {
-            let mut docker = Command::new("docker");
-            docker.arg("compose");
-            docker
-        }
-    };
-    let output = command
-        .args(["--profile", "*", "config", "--services"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let mut services: Vec<String> = text.lines().map(str::to_owned).collect();
-    services.sort();
-    services
+/// Asks Compose for the services of the project that the line being typed names. Completion stays
+/// silent when there is no answer.
+fn services() -> Option<Vec<String>> {
+    let project = project_of(std::env::args_os());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .ok()?;
+    runtime.block_on(async {
+        let executor = ProcessExecutor::listening().ok()?;
+        let ui = Ui::new(Format::Text, Color::Never, true, 0);
+        let session = Session::new(&project, &executor, &ui).await.ok()?;
+        let output = executor.run(&session.engine.services(), None).await.ok()?;
+        let mut services: Vec<String> = output.stdout.lines().map(str::to_owned).collect();
+        services.sort();
+        Some(services)
+    })
+}
+
+/// The project options of the line being typed, which the shell hands over behind `--`.
+fn project_of(words: impl Iterator<Item = OsString>) -> ProjectArgs {
+    let line = words.skip_while(|word| word != "--").skip(1);
+    let matches = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(line);
+    matches
+        .ok()
+        .and_then(|matches| ProjectArgs::from_arg_matches(&matches).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::project_of;
+
+    #[test]
+    fn the_line_being_typed_says_which_project() {
+        let line = ["rscale", "--", "rscale", "-f", "a.yaml", "-p", "shop", "wo"];
+        let project = project_of(line.into_iter().map(Into::into));
+        assert_eq!(project.file, [PathBuf::from("a.yaml")]);
+        assert_eq!(project.project_name.as_deref(), Some("shop"));
+    }
 }

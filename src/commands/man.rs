@@ -18,7 +18,10 @@ fn page() -> Vec<u8> {
     command.build();
     // Writing to memory does not fail.
     let _ = clap_mangen::Man::new(command.clone()).render(&mut page);
-    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+    for subcommand in command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+    {
         let _ = clap_mangen::Man::new(subcommand.clone()).render(&mut page);
     }
     page

@@ -7,19 +7,30 @@ mod man;
 mod reference;
 mod scale;
 pub mod scaling;
+pub mod selection;
 mod session;
 mod status;
 
-use crate::cli::{Cli, Command};
+use clap::ArgMatches;
+
+use crate::cli::{self, Cli, Command};
 use crate::error::{Error, Exit};
 use crate::exec::process::ProcessExecutor;
 use crate::ui::Ui;
 use session::Session;
 
 /// Runs what was typed and says how it ended.
-pub async fn run(cli: Cli) -> Exit {
-    let ui = Ui::new(cli.general.format, cli.general.color, cli.general.quiet, cli.general.verbose);
-    let outcome = dispatch(cli, &ui).await;
+pub async fn run(cli: Cli, matches: &ArgMatches) -> Exit {
+    let ui = Ui::new(
+        cli.general.format,
+        cli.general.color,
+        cli.general.quiet,
+        cli.general.verbose,
+    );
+    let outcome = match cli::misplaced(matches) {
+        Some(error) => Err(error),
+        None => dispatch(cli, &ui).await,
+    };
     ui.clear_bars();
     outcome.unwrap_or_else(|error| {
         ui.error(&error);
@@ -35,10 +46,6 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Error> {
         Some(Command::Reference(args)) => return Ok(reference::run(args.what, ui)),
         command => command,
     };
-    if command.is_some() && !cli.targets.is_empty() {
-        return Err(Error::usage(format!("`{}` stands before the command", cli.targets[0]))
-            .hint("put the command first: rscale scale web=3"));
-    }
     let executor = ProcessExecutor::listening()
         .map_err(|error| Error::failed(format!("signals cannot be listened for: {error}")))?;
     let session = |project| Session::new(project, &executor, ui);

@@ -30,11 +30,18 @@ fn command_line() -> String {
     let mut root = Cli::command().term_width(100);
     root.build();
     let mut commands = vec![root.clone()];
-    commands.extend(root.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help").cloned());
+    commands.extend(
+        root.get_subcommands()
+            .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+            .cloned(),
+    );
     for command in &mut commands {
         let title = command.get_bin_name().unwrap_or("rscale").to_owned();
         let help = command.render_long_help().to_string();
-        let help: String = help.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+        let help: String = help
+            .lines()
+            .map(|line| line.trim_end().to_owned() + "\n")
+            .collect();
         let _ = write!(text, "\n## {title}\n\n```text\n{}\n```\n", help.trim_end());
     }
     text

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::scaling::{self, Asked, Scaled, Scaling};
+use super::scaling::{self, Scaled, Scaling};
+use super::selection::Asked;
 use super::session::Session;
 use crate::apply::{Aftermath, ApplyOptions, Failure};
 use crate::cli::{Format, PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
 use crate::exec::host;
+use crate::lock;
 use crate::plan::{PlanOptions, Pull};
 use crate::preflight::Severity;
 use crate::project::target::{Count, Targets, check_limit};
@@ -27,18 +29,22 @@ impl Request {
     /// Malformed targets, or none.
     pub fn explicit(targets: &[String], args: &ScalingArgs) -> Result<Self> {
         if targets.is_empty() {
-            return Err(Error::usage("nothing to scale").hint("name services and counts: rscale web=3").hint(
-                "see what there is: rscale status",
-            ));
+            return Err(Error::usage("nothing to scale")
+                .hint("name services and counts: rscale web=3")
+                .hint("see what there is: rscale status"));
         }
         if let [word] = targets
             && let Some(command) = misspelt_command(word)
         {
-            return Err(Error::usage(format!("`{word}` is neither a command nor a target"))
-                .hint(format!("did you mean `rscale {command}`?")));
+            return Err(
+                Error::usage(format!("`{word}` is neither a command nor a target"))
+                    .hint(format!("did you mean `rscale {command}`?")),
+            );
         }
         let targets = Targets::parse(targets, args.preflight.force)?;
-        Ok(Self { scaling: scaling_of(Asked::Named(targets), args) })
+        Ok(Self {
+            scaling: scaling_of(Asked::Named(targets), args),
+        })
     }
 
     /// `rscale scale-all 3`.
@@ -51,8 +57,14 @@ impl Request {
             .parse()
             .map_err(|why| Error::usage(why).hint("rscale scale-all 3"))?;
         check_limit("SERVICE", count, args.scaling.preflight.force)?;
-        let asked = Asked::All { count, only: args.only.clone(), except: args.except.clone() };
-        Ok(Self { scaling: scaling_of(asked, &args.scaling) })
+        let asked = Asked::All {
+            count,
+            only: args.only.clone(),
+            except: args.except.clone(),
+        };
+        Ok(Self {
+            scaling: scaling_of(asked, &args.scaling),
+        })
     }
 }
 
@@ -60,7 +72,15 @@ fn misspelt_command(word: &str) -> Option<&'static str> {
     if word.contains('=') {
         return None;
     }
-    let commands = ["scale", "scale-all", "status", "check", "completions", "man", "help"];
+    let commands = [
+        "scale",
+        "scale-all",
+        "status",
+        "check",
+        "completions",
+        "man",
+        "help",
+    ];
     let nearest = crate::suggest::nearest(word, commands)?;
     // `web` is a service without a count; `statsu` is a command.
     (strsim::damerau_levenshtein(word, nearest) <= 2).then_some(nearest)
@@ -87,7 +107,11 @@ fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
                 PullPolicy::Never => Pull::Never,
             }),
         },
-        apply: ApplyOptions { wait_timeout: args.wait_timeout, stable: args.stable, keep: args.keep },
+        apply: ApplyOptions {
+            wait_timeout: args.wait_timeout,
+            stable: args.stable,
+            keep: args.keep,
+        },
     }
 }
 
@@ -96,13 +120,21 @@ pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
     let ui = session.ui;
     let surroundings = scaling::HostFacts {
         engine_address: host::engine_address(),
-        listening: if host::engine_is_local() { host::listening_ports() } else { Default::default() },
+        listening: host::engine_ports(),
         likely_name: session.likely_name.clone(),
+        lock_folder: lock::folder(),
         command_line: command_line(),
     };
     let on_event = |event| ui.event(event);
     let on_note = |note: &str| ui.note(note);
-    let scaled = scaling::scale(session.reach(), &request.scaling, &surroundings, &on_event, &on_note).await?;
+    let scaled = scaling::scale(
+        session.reach(),
+        &request.scaling,
+        &surroundings,
+        &on_event,
+        &on_note,
+    )
+    .await?;
     ui.clear_bars();
     print(ui, &scaled, session);
     Ok(scaled.exit)
@@ -110,7 +142,7 @@ pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
 
 fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
     for finding in &scaled.findings {
-        let line = format!("[{}] {}", finding.rule.as_str(), finding.message);
+        let line = format!("{} [{}]", finding.message, finding.rule.as_str());
         match finding.severity {
             Severity::Error => ui.error(&Error::new(Exit::Refused, line).hint(&finding.hint)),
             Severity::Warning => {
@@ -130,7 +162,12 @@ fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
         }
         Format::Text => ui.data(&text::scale(&scaled.document, ui.paint())),
     }
-    if scaled.exit == Exit::Refused && scaled.findings.iter().any(|finding| finding.policy && finding.severity == Severity::Error) {
+    if scaled.exit == Exit::Refused
+        && scaled
+            .findings
+            .iter()
+            .any(|finding| finding.policy && finding.severity == Severity::Error)
+    {
         ui.hint("what is a matter of policy can be overruled: rscale --force ...");
     }
 }
@@ -138,7 +175,9 @@ fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
 fn print_failure(ui: &Ui, failure: &Failure) {
     let mut error = failure.error.clone();
     if let Aftermath::RollbackFailed(why) = &failure.aftermath {
-        error = error.hint(format!("the roll-back failed as well ({why}); see what is there: rscale status"));
+        error = error.hint(format!(
+            "the roll-back failed as well ({why}); see what is there: rscale status"
+        ));
     }
     ui.error(&error);
     for (name, log) in &failure.logs {
@@ -152,7 +191,11 @@ fn print_failure(ui: &Ui, failure: &Failure) {
 /// This run as it was typed, for whoever has to wait for it.
 fn command_line() -> String {
     let words = std::env::args().enumerate().map(|(index, word)| {
-        if index == 0 { "rscale".to_owned() } else { word }
+        if index == 0 {
+            "rscale".to_owned()
+        } else {
+            word
+        }
     });
     words.collect::<Vec<_>>().join(" ")
 }

@@ -2,23 +2,24 @@
 //!
 //! Prints nothing, so that the whole pipeline runs in tests on a recording executor.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use wildmatch::WildMatch;
+use tokio::time::Instant;
 
+use super::selection::{Asked, known_services, wish};
 use crate::apply::{Aftermath, ApplyOptions, Event, Failure, Outcome, Run, count, healthy};
 use crate::duration;
 use crate::error::{Error, Exit, Result};
-use crate::gather::Reach;
+use crate::gather::{Clock, Reach};
 use crate::lock::{self, Attempt, Holder, ProjectLock};
-use crate::plan::{Plan, PlanOptions, commands, plan};
-use crate::preflight::{self, Finding, Question, Rule, Severity, Surroundings};
+use crate::plan::{Change, Plan, PlanOptions, commands, plan};
+use crate::preflight::{self, Finding, Question, Severity, Surroundings};
 use crate::project::Project;
 use crate::project::declared::Declared;
-use crate::project::target::{Count, Targets};
-use crate::report::json::{LeftAlone, Scale, ScaledService, UntouchedContainers, outcome_of_plan};
-use crate::suggest;
+use crate::project::observed::Replica;
+use crate::report::json::{LeftAlone, Scale, ScaledService, UntouchedContainers};
 
 /// A scale, as a request that knows nothing of how it was typed.
 #[derive(Debug)]
@@ -32,13 +33,6 @@ pub struct Scaling {
     pub apply: ApplyOptions,
 }
 
-/// Which services.
-#[derive(Debug)]
-pub enum Asked {
-    Named(Targets),
-    All { count: Count, only: Vec<String>, except: Vec<String> },
-}
-
 /// What the machine says, gathered at the edge.
 #[derive(Debug, Default)]
 pub struct HostFacts {
@@ -46,6 +40,8 @@ pub struct HostFacts {
     /// Listening ports, where the engine is this machine's.
     pub listening: BTreeSet<(String, u16)>,
     pub likely_name: String,
+    /// Where the locks of projects are.
+    pub lock_folder: PathBuf,
     pub command_line: String,
 }
 
@@ -75,7 +71,7 @@ pub async fn scale(
         return Err(Error::usage("this Compose has no `--pull` policy")
             .hint("pull first: docker-compose pull SERVICE"));
     }
-    // Project: the declared side first, for the lock is kept by its name.
+    // The declared side first, for the lock is kept by the project's name.
     let (declared, info) = tokio::join!(reach.declared(&host.likely_name), reach.info());
     let declared = declared?;
     let (info, clock) = info?;
@@ -87,54 +83,121 @@ pub async fn scale(
     } else {
         Some(take_lock(reach, &declared.name, scaling, host, note).await?)
     };
-    let replicas = reach.replicas(&declared.name).await?;
-    let mut project = Project::new(declared, replicas);
-    let (wish, left_alone) = wish(&project, &scaling.asked)?;
-    let granted = preflight::granted(&wish);
-    reach.mark_outdated(&mut project, &granted).await?;
-
-    // Preflight.
-    let surroundings = Surroundings { memory_bytes: info.memory_bytes, listening: host.listening.clone() };
-    let question = Question {
-        project: &project,
-        wish: &wish,
-        surroundings: &surroundings,
-        stop_timeout: scaling.plan.stop_timeout,
-        current_replicas: scaling.current_replicas,
+    let surroundings = Surroundings {
+        memory_bytes: info.memory_bytes,
+        listening: host.listening.clone(),
     };
-    let findings = preflight::examine(&question, scaling.force);
+    let prepared = Prepared::new(reach, scaling, declared, &surroundings).await?;
+    if scaling.dry_run || preflight::refuses(&prepared.findings) {
+        return Ok(prepared.held_back(reach, scaling.dry_run));
+    }
+    for (service, count) in &prepared.plan.dependencies {
+        note(&format!(
+            "starting `{service}` ({count}) as well: it is a dependency and does not run"
+        ));
+    }
+    Ok(prepared.carry_out(reach, scaling, clock, emit).await)
+}
 
-    // Plan.
-    let plan = plan(&project, &granted, &scaling.plan);
-    let name = project.name().to_owned();
-    let frame = |outcome| Scale {
-        left_alone: left_alone.clone(),
-        ..Scale::new(&name, reach.engine.name(), scaling.dry_run, outcome, &findings)
-    };
-    let refused = preflight::refuses(&findings);
-    if refused || scaling.dry_run {
-        let outcome = if refused { Outcome::Refused } else { outcome_of_plan(&plan) };
-        let first = findings.iter().find(|finding| finding.severity == Severity::Error);
-        let commands = plan.steps.iter().flat_map(|step| commands(&project, step, reach.engine));
-        let document = Scale {
-            error: first.map(|finding| finding.message.clone()),
-            services: not_run(&project, &plan, outcome),
-            untouched: UntouchedContainers { containers: others(&project, &plan), changed: Vec::new() },
-            commands: if refused { Vec::new() } else { commands.collect() },
-            ..frame(outcome)
+/// Everything that is decided before anything is touched.
+struct Prepared {
+    project: Project,
+    plan: Plan,
+    findings: Vec<Finding>,
+    left_alone: Vec<LeftAlone>,
+}
+
+impl Prepared {
+    async fn new(
+        reach: Reach<'_>,
+        scaling: &Scaling,
+        declared: Declared,
+        surroundings: &Surroundings,
+    ) -> Result<Self> {
+        let replicas = reach.replicas(&declared.name).await?;
+        let mut project = Project::new(declared, replicas);
+        let (wish, left_alone) = wish(&project, &scaling.asked)?;
+        let granted = preflight::granted(&wish);
+        reach.mark_outdated(&mut project, &granted).await?;
+        let question = Question {
+            project: &project,
+            wish: &wish,
+            surroundings,
+            stop_timeout: scaling.plan.stop_timeout,
+            current_replicas: scaling.current_replicas,
         };
-        let exit = if refused { Exit::Refused } else { Exit::Done };
-        return Ok(Scaled { exit, document, findings, failure: None, project, plan });
+        let findings = preflight::examine(&question, scaling.force);
+        let plan = plan(&project, &granted, &scaling.plan);
+        Ok(Self {
+            project,
+            plan,
+            findings,
+            left_alone,
+        })
     }
 
-    // Apply.
-    for (service, count) in &plan.dependencies {
-        note(&format!("starting `{service}` ({count}) as well: it is a dependency and does not run"));
+    fn document(&self, reach: Reach<'_>, dry_run: bool, outcome: Outcome) -> Scale {
+        let (project, engine) = (self.project.name(), reach.engine.name());
+        Scale {
+            left_alone: self.left_alone.clone(),
+            ..Scale::new(project, engine, dry_run, outcome, &self.findings)
+        }
     }
-    let applied = Run::new(reach, &project, &plan, clock, scaling.apply, emit).apply().await;
-    let (exit, outcome) = ending(&plan, applied.failure.as_ref(), reach.executor.interrupted());
-    let document = frame(outcome).with_result(&applied);
-    Ok(Scaled { exit, document, findings, failure: applied.failure, project, plan })
+
+    /// The result of a scale that is refused or only asked about.
+    fn held_back(self, reach: Reach<'_>, dry_run: bool) -> Scaled {
+        let error = self
+            .findings
+            .iter()
+            .find(|finding| finding.severity == Severity::Error);
+        let (exit, outcome) = match error {
+            Some(_) => (Exit::Refused, Outcome::Refused),
+            None if self.plan.is_empty() => (Exit::Done, Outcome::Unchanged),
+            None => (Exit::Done, Outcome::Planned),
+        };
+        let steps = self.plan.steps.iter().filter(|_| error.is_none());
+        let document = Scale {
+            error: error.map(|finding| finding.message.clone()),
+            services: not_run(&self.project, &self.plan, outcome),
+            untouched: UntouchedContainers {
+                containers: others(&self.project, &self.plan),
+                changed: Vec::new(),
+            },
+            commands: steps
+                .flat_map(|step| commands(&self.project, step, reach.engine))
+                .collect(),
+            ..self.document(reach, dry_run, outcome)
+        };
+        Scaled {
+            exit,
+            document,
+            findings: self.findings,
+            failure: None,
+            project: self.project,
+            plan: self.plan,
+        }
+    }
+
+    async fn carry_out(
+        self,
+        reach: Reach<'_>,
+        scaling: &Scaling,
+        clock: Clock,
+        emit: &dyn Fn(Event),
+    ) -> Scaled {
+        let run = Run::new(reach, &self.project, &self.plan, clock, scaling.apply, emit);
+        let applied = run.apply().await;
+        let interrupted = reach.executor.interrupted();
+        let (exit, outcome) = ending(&self.plan, applied.failure.as_ref(), interrupted);
+        Scaled {
+            exit,
+            document: self.document(reach, false, outcome).with_result(&applied),
+            findings: self.findings,
+            failure: applied.failure,
+            project: self.project,
+            plan: self.plan,
+        }
+    }
 }
 
 fn ending(plan: &Plan, failure: Option<&Failure>, interrupted: bool) -> (Exit, Outcome) {
@@ -154,9 +217,9 @@ fn ending(plan: &Plan, failure: Option<&Failure>, interrupted: bool) -> (Exit, O
 }
 
 fn not_run(project: &Project, plan: &Plan, outcome: Outcome) -> Vec<ScaledService> {
-    let row = |change: &crate::plan::Change| {
+    let row = |change: &Change| {
         let replicas = project.replicas(&change.service);
-        let running = count(replicas, crate::project::observed::Replica::is_running);
+        let running = count(replicas, Replica::is_running);
         ScaledService::not_run(change, running, healthy(replicas), outcome)
     };
     plan.changes.iter().map(row).collect()
@@ -165,26 +228,12 @@ fn not_run(project: &Project, plan: &Plan, outcome: Outcome) -> Vec<ScaledServic
 /// Containers of services that the plan does not name.
 fn others(project: &Project, plan: &Plan) -> usize {
     let named = |service: &str| plan.changes.iter().any(|change| change.service == service);
-    project.replicas.iter().filter(|(service, _)| !named(service)).map(|(_, replicas)| replicas.len()).sum()
-}
-
-/// Refuses names that are not in the file.
-///
-/// # Errors
-/// Names the nearest right one and lists the others.
-pub fn known_services<'a>(declared: &Declared, names: impl IntoIterator<Item = &'a String>) -> Result<()> {
-    for name in names {
-        if declared.services.contains_key(name) {
-            continue;
-        }
-        let services: Vec<&str> = declared.services.keys().map(String::as_str).collect();
-        let mut error = Error::usage(format!("project `{}` has no service `{name}`", declared.name));
-        if let Some(nearest) = suggest::nearest(name, services.iter().copied()) {
-            error = error.hint(format!("did you mean `{nearest}`?"));
-        }
-        return Err(error.hint(format!("its services: {}", services.join(", "))));
-    }
-    Ok(())
+    project
+        .replicas
+        .iter()
+        .filter(|(service, _)| !named(service))
+        .map(|(_, replicas)| replicas.len())
+        .sum()
 }
 
 /// Waits for the lock of a project.
@@ -195,7 +244,7 @@ async fn take_lock(
     host: &HostFacts,
     note: &dyn Fn(&str),
 ) -> Result<ProjectLock> {
-    let path = lock::path_of(&lock::folder(), project, &host.engine_address);
+    let path = lock::path_of(&host.lock_folder, project, &host.engine_address);
     let holder = Holder::this_run(host.command_line.clone());
     let began = Instant::now();
     let mut waits_for = None;
@@ -209,82 +258,17 @@ async fn take_lock(
         }
         if began.elapsed() >= scaling.lock_timeout {
             let limit = duration::show(scaling.lock_timeout);
-            return Err(Error::failed(format!("{other} still scales project `{project}` after {limit}"))
-                .hint("wait longer: rscale --lock-timeout 10m ..."));
+            return Err(Error::failed(format!(
+                "{other} still scales project `{project}` after {limit}"
+            ))
+            .hint("wait longer: rscale --lock-timeout 10m ..."));
         }
         if waits_for.as_ref() != Some(&other) {
-            note(&format!("waiting for {other}, which scales project `{project}`"));
+            note(&format!(
+                "waiting for {other}, which scales project `{project}`"
+            ));
             waits_for = Some(other);
         }
         reach.executor.pause(Duration::from_millis(100)).await;
     }
-}
-
-type Wish = BTreeMap<String, i64>;
-
-/// The counts wished for, and what `scale-all` leaves alone.
-fn wish(project: &Project, asked: &Asked) -> Result<(Wish, Vec<LeftAlone>)> {
-    match asked {
-        Asked::Named(targets) => {
-            let resolve = |(service, count): (&String, &Count)| {
-                (service.clone(), count.resolve(project.count(service)))
-            };
-            Ok((targets.0.iter().map(resolve).collect(), Vec::new()))
-        }
-        Asked::All { count, only, except } => everything(project, *count, only, except),
-    }
-}
-
-fn everything(
-    project: &Project,
-    wanted: Count,
-    only: &[String],
-    except: &[String],
-) -> Result<(Wish, Vec<LeftAlone>)> {
-    let active = || project.declared.services.values().filter(|service| project.is_active(service));
-    for pattern in only.iter().chain(except) {
-        let matcher = WildMatch::new(pattern);
-        if !active().any(|service| matcher.matches(&service.name)) {
-            let names: Vec<&str> = active().map(|service| service.name.as_str()).collect();
-            return Err(Error::usage(format!("no service matches `{pattern}`"))
-                .hint(format!("the services: {}", names.join(", "))));
-        }
-    }
-    let matches = |patterns: &[String], name: &str| {
-        patterns.iter().any(|pattern| WildMatch::new(pattern).matches(name))
-    };
-    let (mut wish, mut left_alone) = (Wish::new(), Vec::new());
-    for service in active() {
-        let name = &service.name;
-        if (!only.is_empty() && !matches(only, name)) || matches(except, name) {
-            continue;
-        }
-        let resolved = wanted.resolve(project.count(name));
-        match reason_to_leave_alone(project, name, resolved) {
-            Some(reason) => left_alone.push(LeftAlone { name: name.clone(), reason }),
-            None => {
-                wish.insert(name.clone(), resolved);
-            }
-        }
-    }
-    if wish.is_empty() {
-        let reasons = left_alone.iter().map(|item| item.reason.clone());
-        return Err(Error::new(Exit::Refused, "no service of this project can be scaled").hints(reasons));
-    }
-    Ok((wish, left_alone))
-}
-
-fn reason_to_leave_alone(project: &Project, name: &str, count: i64) -> Option<String> {
-    let service = project.service(name)?;
-    let as_second = preflight::obstacles(project, name, 2);
-    let asked = u32::try_from(count).unwrap_or(0);
-    let as_asked = preflight::obstacles(project, name, asked);
-    let counts = |finding: &&Finding| {
-        finding.severity == Severity::Error
-            // A store without a volume could be multiplied, and each would hold other data.
-            || (finding.rule == Rule::Stateful && service.policy.scalable != Some(true))
-    };
-    let finding = as_second.iter().find(|finding| counts(finding) && finding.rule != Rule::Limits);
-    let finding = finding.or_else(|| as_asked.iter().find(counts));
-    finding.map(|finding| finding.message.clone())
 }

@@ -24,10 +24,19 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// Compose was named but is none, or its version cannot be asked.
-    pub async fn new(project: &ProjectArgs, executor: &'a dyn Executor, ui: &'a Ui) -> Result<Self> {
-        let (command, generation) = find_compose(project.compose_command.as_deref(), executor).await?;
+    pub async fn new(
+        project: &ProjectArgs,
+        executor: &'a dyn Executor,
+        ui: &'a Ui,
+    ) -> Result<Self> {
+        let (command, generation) =
+            find_compose(project.compose_command.as_deref(), executor).await?;
         Ok(Self {
-            engine: Compose { command, generation, project_options: project_options(project) },
+            engine: Compose {
+                command,
+                generation,
+                project_options: project_options(project),
+            },
             executor,
             ui,
             likely_name: likely_name(project),
@@ -35,24 +44,31 @@ impl<'a> Session<'a> {
     }
 
     pub fn reach(&self) -> Reach<'_> {
-        Reach { engine: &self.engine, executor: self.executor }
+        Reach {
+            engine: &self.engine,
+            executor: self.executor,
+        }
     }
 }
 
-async fn find_compose(named: Option<&str>, executor: &dyn Executor) -> Result<(Vec<String>, Generation)> {
-    let command = match named {
-        Some(line) => shlex::split(line)
+async fn find_compose(
+    named: Option<&str>,
+    executor: &dyn Executor,
+) -> Result<(Vec<String>, Generation)> {
+    let command = if let Some(line) = named {
+        shlex::split(line)
             .filter(|words| !words.is_empty())
-            .ok_or_else(|| Error::usage(format!("`--compose-command {line}` is no command"))
-                .hint("rscale --compose-command 'docker compose' ..."))?,
-        None => {
-            if let Some(plugin) = host::compose_plugin() {
-                return Ok((vec![plugin.to_string_lossy().into_owned()], Generation::V2));
-            }
-            match host::on_path("docker-compose") {
-                Some(binary) => vec![binary.to_string_lossy().into_owned()],
-                None => vec!["docker".into(), "compose".into()],
-            }
+            .ok_or_else(|| {
+                Error::usage(format!("`--compose-command {line}` is no command"))
+                    .hint("rscale --compose-command 'docker compose' ...")
+            })?
+    } else {
+        if let Some(plugin) = host::compose_plugin() {
+            return Ok((vec![plugin.to_string_lossy().into_owned()], Generation::V2));
+        }
+        match host::on_path("docker-compose") {
+            Some(binary) => vec![binary.to_string_lossy().into_owned()],
+            None => vec!["docker".into(), "compose".into()],
         }
     };
     // `docker compose` is never v1; anything else is asked.
@@ -90,22 +106,33 @@ fn project_options(args: &ProjectArgs) -> Vec<String> {
 /// The name that the project most likely has, so that its containers can be listed while Compose still
 /// reads its file. Compose has the last word.
 fn likely_name(args: &ProjectArgs) -> String {
-    let from_environment = || std::env::var("COMPOSE_PROJECT_NAME").ok().filter(|name| !name.is_empty());
-    args.project_name.clone().or_else(from_environment).unwrap_or_else(|| {
-        let folder = args.project_directory.clone().or_else(|| {
-            let file = args.file.first()?;
-            file.parent().map(Path::to_path_buf)
-        });
-        let folder = std::path::absolute(folder.unwrap_or_default().join(".")).or_else(|_| std::env::current_dir());
-        let folder = folder.unwrap_or_default();
-        normalized(&folder.file_name().unwrap_or_default().to_string_lossy())
-    })
+    let from_environment = || {
+        std::env::var("COMPOSE_PROJECT_NAME")
+            .ok()
+            .filter(|name| !name.is_empty())
+    };
+    args.project_name
+        .clone()
+        .or_else(from_environment)
+        .unwrap_or_else(|| {
+            let folder = args.project_directory.clone().or_else(|| {
+                let file = args.file.first()?;
+                file.parent().map(Path::to_path_buf)
+            });
+            let folder = std::path::absolute(folder.unwrap_or_default().join("."))
+                .or_else(|_| std::env::current_dir());
+            let folder = folder.unwrap_or_default();
+            normalized(&folder.file_name().unwrap_or_default().to_string_lossy())
+        })
 }
 
 /// A folder's name as Compose makes a project name of it (compose-go, `loader.NormalizeProjectName`).
 fn normalized(name: &str) -> String {
     let name = name.to_lowercase();
-    let kept: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+    let kept: String = name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        .collect();
     kept.trim_start_matches(['-', '_']).to_owned()
 }
 
@@ -125,13 +152,19 @@ mod tests {
             ..ProjectArgs::default()
         };
         let options = project_options(&args).join(" ");
-        assert_eq!(options, "--file a.yaml --file b.yaml --project-name shop --profile debug");
+        assert_eq!(
+            options,
+            "--file a.yaml --file b.yaml --project-name shop --profile debug"
+        );
     }
 
     #[test]
     fn names_a_project_as_compose_does() {
         assert_eq!(normalized("_My.Shop-2"), "myshop-2");
-        let args = ProjectArgs { file: vec![PathBuf::from("/srv/My Shop/compose.yaml")], ..ProjectArgs::default() };
+        let args = ProjectArgs {
+            file: vec![PathBuf::from("/srv/My Shop/compose.yaml")],
+            ..ProjectArgs::default()
+        };
         assert_eq!(likely_name(&args), "myshop");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::scaling::known_services;
+use super::selection::known_services;
 use super::session::Session;
 use crate::cli::{Format, StatusArgs};
 use crate::error::{Exit, Result};
@@ -29,10 +29,17 @@ async fn read(session: &Session<'_>, args: &StatusArgs) -> Result<Project> {
     let likely = &session.likely_name;
     let (declared, replicas) = tokio::join!(reach.declared(likely), reach.replicas(likely));
     let declared = declared?;
-    let replicas = if declared.name == *likely { replicas? } else { reach.replicas(&declared.name).await? };
+    let replicas = if declared.name == *likely {
+        replicas?
+    } else {
+        reach.replicas(&declared.name).await?
+    };
     let mut project = Project::new(declared, replicas);
     let orphans: Vec<String> = project.orphans().map(|(name, _)| name.to_owned()).collect();
-    known_services(&project.declared, args.services.iter().filter(|name| !orphans.contains(name)))?;
+    known_services(
+        &project.declared,
+        args.services.iter().filter(|name| !orphans.contains(name)),
+    )?;
     reach.add_restarts(&mut project).await?;
     Ok(project)
 }
@@ -54,7 +61,12 @@ fn rendered(session: &Session<'_>, project: &Project, args: &StatusArgs) -> Stri
 }
 
 /// On a terminal the table stays in place; elsewhere every change is a line (or, with JSON, a document).
-async fn watch(session: &Session<'_>, project: &mut Project, args: &StatusArgs, interval: Duration) -> Result<Exit> {
+async fn watch(
+    session: &Session<'_>,
+    project: &mut Project,
+    args: &StatusArgs,
+    interval: Duration,
+) -> Result<Exit> {
     let reach = session.reach();
     let mut last: BTreeMap<String, String> = BTreeMap::new();
     let mut last_document = None;
@@ -68,9 +80,15 @@ async fn watch(session: &Session<'_>, project: &mut Project, args: &StatusArgs, 
                 last_document = Some(status);
             }
         } else {
-            let now: BTreeMap<String, String> =
-                status.services.iter().map(|service| (service.name.clone(), change_line(service))).collect();
-            for (name, line) in now.iter().filter(|(name, line)| last.get(*name) != Some(line)) {
+            let now: BTreeMap<String, String> = status
+                .services
+                .iter()
+                .map(|service| (service.name.clone(), change_line(service)))
+                .collect();
+            for (name, line) in now
+                .iter()
+                .filter(|(name, line)| last.get(*name) != Some(line))
+            {
                 session.ui.data(&format!("{name}  {line}\n"));
             }
             for name in last.keys().filter(|name| !now.contains_key(*name)) {
@@ -92,6 +110,13 @@ async fn watch(session: &Session<'_>, project: &mut Project, args: &StatusArgs, 
 }
 
 fn change_line(service: &StatusService) -> String {
-    let healthy = service.healthy.map_or(String::new(), |healthy| format!(", {healthy} healthy"));
-    format!("{}/{} running{healthy}, {}", service.running, service.replicas, service.state.as_str())
+    let healthy = service
+        .healthy
+        .map_or(String::new(), |healthy| format!(", {healthy} healthy"));
+    format!(
+        "{}/{} running{healthy}, {}",
+        service.running,
+        service.replicas,
+        service.state.as_str()
+    )
 }

@@ -20,14 +20,22 @@ const fn known(
     message: &'static str,
     hints: &'static [&'static str],
 ) -> Known {
-    Known { signs, exit, message, hints }
+    Known {
+        signs,
+        exit,
+        message,
+        hints,
+    }
 }
 
 /// The first match counts, so what is more special stands first. The texts are those of docker 20.10 to
 /// 28, Compose 1.29 to 2.40 and Docker Desktop.
 const KNOWN: &[Known] = &[
     known(
-        &["open //./pipe/", "the system cannot find the file specified"],
+        &[
+            "open //./pipe/",
+            "the system cannot find the file specified",
+        ],
         Exit::Unusable,
         "Docker Desktop is not running, or the docker context points elsewhere",
         &[
@@ -40,7 +48,10 @@ const KNOWN: &[Known] = &[
         &["permission denied", "docker", "sock"],
         Exit::Unusable,
         "you may not use the Docker socket",
-        &["sudo usermod -aG docker $USER && newgrp docker", "or run it as root: sudo -E rscale ..."],
+        &[
+            "sudo usermod -aG docker $USER && newgrp docker",
+            "or run it as root: sudo -E rscale ...",
+        ],
     ),
     known(
         &["cannot connect to the docker daemon"],
@@ -85,13 +96,19 @@ const KNOWN: &[Known] = &[
         &["no configuration file provided"],
         Exit::Unusable,
         "there is no compose file here",
-        &["name it: rscale -f path/to/compose.yaml ...", "or go to the folder that has it"],
+        &[
+            "name it: rscale -f path/to/compose.yaml ...",
+            "or go to the folder that has it",
+        ],
     ),
     known(
         &["can't find a suitable configuration file"],
         Exit::Unusable,
         "there is no compose file here",
-        &["name it: rscale -f path/to/compose.yaml ...", "or go to the folder that has it"],
+        &[
+            "name it: rscale -f path/to/compose.yaml ...",
+            "or go to the folder that has it",
+        ],
     ),
     known(
         &["no such file or directory", "yaml"],
@@ -139,43 +156,65 @@ const KNOWN: &[Known] = &[
         &["all ports are allocated"],
         Exit::Failed,
         "every port of the published range is taken",
-        &["make the range larger in the compose file, such as ports: [\"8000-8019:80\"]", "docker ps --format '{{.Names}} {{.Ports}}'"],
+        &[
+            "make the range larger in the compose file, such as ports: [\"8000-8019:80\"]",
+            "docker ps --format '{{.Names}} {{.Ports}}'",
+        ],
     ),
     known(
         &["port is already allocated"],
         Exit::Failed,
         "a host port is already taken by another container",
-        &["see by which: docker ps --format '{{.Names}} {{.Ports}}'", "publish a range (\"8000-8009:80\") or only the container's port (\"80\")"],
+        &[
+            "see by which: docker ps --format '{{.Names}} {{.Ports}}'",
+            "publish a range (\"8000-8009:80\") or only the container's port (\"80\")",
+        ],
     ),
     known(
         &["address already in use"],
         Exit::Failed,
         "a host port or address is already in use on this machine",
-        &["see by what: sudo ss -ltnp", "publish a range (\"8000-8009:80\") or only the container's port (\"80\")"],
+        &[
+            "see by what: sudo ss -ltnp",
+            "publish a range (\"8000-8009:80\") or only the container's port (\"80\")",
+        ],
     ),
     known(
         &["ports are not available"],
         Exit::Failed,
         "a host port is already in use on this machine",
-        &["see by what: sudo ss -ltnp", "publish a range (\"8000-8009:80\") or only the container's port (\"80\")"],
+        &[
+            "see by what: sudo ss -ltnp",
+            "publish a range (\"8000-8009:80\") or only the container's port (\"80\")",
+        ],
     ),
     known(
         &["no space left on device"],
         Exit::Failed,
         "no space is left on the engine's disk",
-        &["see what takes it: docker system df", "make room: docker system prune"],
+        &[
+            "see what takes it: docker system df",
+            "make room: docker system prune",
+        ],
     ),
     known(
         &["pull access denied"],
         Exit::Failed,
         "the image does not exist, or the registry wants a login",
-        &["docker login", "if it is built here: rscale --build ...", "docker image ls"],
+        &[
+            "docker login",
+            "if it is built here: rscale --build ...",
+            "docker image ls",
+        ],
     ),
     known(
         &["no such image"],
         Exit::Failed,
         "the image does not exist on this engine",
-        &["if it is built here: rscale --build ...", "if it comes from a registry: rscale --pull always ..."],
+        &[
+            "if it is built here: rscale --build ...",
+            "if it comes from a registry: rscale --pull always ...",
+        ],
     ),
     known(
         &["manifest unknown"],
@@ -223,13 +262,19 @@ const KNOWN: &[Known] = &[
         &["is already in use by container"],
         Exit::Failed,
         "a container of that name exists already",
-        &["see it: docker ps --all", "if it is a leftover: docker rm NAME"],
+        &[
+            "see it: docker ps --all",
+            "if it is a leftover: docker rm NAME",
+        ],
     ),
     known(
         &["could not be found", "network"],
         Exit::Failed,
         "a network of the project does not exist",
-        &["docker network ls", "if it is an external one: docker network create NAME"],
+        &[
+            "docker network ls",
+            "if it is an external one: docker network create NAME",
+        ],
     ),
     known(
         &["declared as external, but could not be found"],
@@ -241,7 +286,10 @@ const KNOWN: &[Known] = &[
         &["dependency failed to start"],
         Exit::Failed,
         "a dependency did not become healthy",
-        &["see why: docker compose logs --tail 20", "scale without it: rscale --no-deps ..."],
+        &[
+            "see why: docker compose logs --tail 20",
+            "scale without it: rscale --no-deps ...",
+        ],
     ),
 ];
 
@@ -284,7 +332,10 @@ pub fn explain_reading(error: &CommandError) -> Error {
 /// The error with its command cut: formats and ids make it long, and `-vv` logs it whole.
 fn in_short(error: &CommandError) -> String {
     let text = error.to_string();
-    match text.strip_prefix('`').and_then(|rest| rest.rsplit_once('`')) {
+    match text
+        .strip_prefix('`')
+        .and_then(|rest| rest.rsplit_once('`'))
+    {
         Some((command, end)) if command.chars().count() > COMMAND_WIDTH => {
             let start: String = command.chars().take(COMMAND_WIDTH).collect();
             format!("`{start}…`{end}")
@@ -316,7 +367,10 @@ fn telling_line(said: &str, signs: &[&str]) -> Option<String> {
 
 /// The end of a long output, without empty lines.
 pub fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
@@ -348,13 +402,21 @@ mod tests {
                 Exit::Failed,
                 "every port of the published range is taken",
             ),
-            ("Error response from daemon: No such image: shop-web:latest", Exit::Failed, "the image does not exist on this engine"),
+            (
+                "Error response from daemon: No such image: shop-web:latest",
+                Exit::Failed,
+                "the image does not exist on this engine",
+            ),
             (
                 "Error response from daemon: pull access denied for nosuch, repository does not exist or may require 'docker login'",
                 Exit::Failed,
                 "the image does not exist, or the registry wants a login",
             ),
-            ("write /var/lib/docker/x: no space left on device", Exit::Failed, "no space is left on the engine's disk"),
+            (
+                "write /var/lib/docker/x: no space left on device",
+                Exit::Failed,
+                "no space is left on the engine's disk",
+            ),
             (
                 "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
                 Exit::Unusable,
@@ -370,9 +432,21 @@ mod tests {
                 Exit::Unusable,
                 "you may not use the Docker socket",
             ),
-            ("no configuration file provided: not found", Exit::Unusable, "there is no compose file here"),
-            ("open /srv/nope.yaml: no such file or directory", Exit::Unusable, "the compose file does not exist"),
-            ("Error response from daemon: cannot start a paused container, try unpause instead", Exit::Failed, "a replica is paused"),
+            (
+                "no configuration file provided: not found",
+                Exit::Unusable,
+                "there is no compose file here",
+            ),
+            (
+                "open /srv/nope.yaml: no such file or directory",
+                Exit::Unusable,
+                "the compose file does not exist",
+            ),
+            (
+                "Error response from daemon: cannot start a paused container, try unpause instead",
+                Exit::Failed,
+                "a replica is paused",
+            ),
             (
                 "Error response from daemon: Conflict. The container name \"/shop-web-2\" is already in use by container \"f00\". You have to remove (or rename) that container",
                 Exit::Failed,
@@ -381,7 +455,11 @@ mod tests {
         ] {
             let error = explain(&failed(stderr));
             assert_eq!(error.exit, exit, "{stderr}");
-            assert!(error.message.starts_with(message), "{stderr}: {}", error.message);
+            assert!(
+                error.message.starts_with(message),
+                "{stderr}: {}",
+                error.message
+            );
             assert!(!error.hints.is_empty());
             assert!(!error.message.contains('\n'));
         }
@@ -389,14 +467,22 @@ mod tests {
 
     #[test]
     fn the_message_names_what_it_is_about() {
-        let error = explain(&failed("noise\nError response from daemon: No such image: shop-web:latest\n"));
-        assert_eq!(error.message, "the image does not exist on this engine: No such image: shop-web:latest");
+        let error = explain(&failed(
+            "noise\nError response from daemon: No such image: shop-web:latest\n",
+        ));
+        assert_eq!(
+            error.message,
+            "the image does not exist on this engine: No such image: shop-web:latest"
+        );
     }
 
     #[test]
     fn what_is_unknown_is_shown_as_it_came() {
         let error = explain(&failed("a\n\nsomething odd\n"));
-        assert_eq!(error.message, "`docker compose up` ended with exit status: 1");
+        assert_eq!(
+            error.message,
+            "`docker compose up` ended with exit status: 1"
+        );
         assert_eq!(error.detail.as_deref(), Some("a\nsomething odd"));
         assert_eq!(explain_reading(&failed("odd")).exit, Exit::Unusable);
     }

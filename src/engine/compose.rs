@@ -47,14 +47,30 @@ pub struct Compose {
 impl Compose {
     /// Asks a Compose for its version, to tell v1 from v2.
     pub fn version(command: &[String]) -> CommandSpec {
-        let args = command[1..].iter().cloned().chain(["version".into(), "--short".into()]);
+        let args = command[1..]
+            .iter()
+            .cloned()
+            .chain(["version".into(), "--short".into()]);
         CommandSpec::new(&command[0], args, READ_TIMEOUT)
+    }
+
+    /// Prints the names of all services, for the shell's completion.
+    pub fn services(&self) -> CommandSpec {
+        let profile: &[&str] = match self.generation {
+            Generation::V2 => &["--profile", "*"],
+            Generation::V1 => &[],
+        };
+        self.compose(profile, ["config", "--services"], READ_TIMEOUT)
     }
 
     /// Reads what `version --short` printed: `1.29.2`, `2.26.1-4`, `v2.40.3`, `5.1.0`.
     pub fn parse_version(stdout: &str) -> Generation {
         let major = stdout.trim().trim_start_matches('v').split('.').next();
-        if major == Some("1") { Generation::V1 } else { Generation::V2 }
+        if major == Some("1") {
+            Generation::V1
+        } else {
+            Generation::V2
+        }
     }
 
     fn compose<'a>(
@@ -127,7 +143,15 @@ impl Engine for Compose {
     fn listing(&self, project: &str) -> CommandSpec {
         let filter = format!("label={PROJECT_LABEL}={project}");
         Self::docker(
-            ["ps", "--all", "--no-trunc", "--filter", &filter, "--format", LISTING_FORMAT],
+            [
+                "ps",
+                "--all",
+                "--no-trunc",
+                "--filter",
+                &filter,
+                "--format",
+                LISTING_FORMAT,
+            ],
             READ_TIMEOUT,
         )
     }
@@ -158,11 +182,16 @@ impl Engine for Compose {
     }
 
     fn image_id(&self, project: &Project, service: &str) -> CommandSpec {
-        let declared = project.service(service).and_then(|service| service.image.clone());
+        let declared = project
+            .service(service)
+            .and_then(|service| service.image.clone());
         // Compose names what it builds after project and service, in the way it names replicas.
-        let image = declared
-            .unwrap_or_else(|| format!("{}{}{service}", project.name(), self.separator()));
-        Self::docker(["image", "inspect", "--format", "{{.Id}}", &image], READ_TIMEOUT)
+        let image =
+            declared.unwrap_or_else(|| format!("{}{}{service}", project.name(), self.separator()));
+        Self::docker(
+            ["image", "inspect", "--format", "{{.Id}}", &image],
+            READ_TIMEOUT,
+        )
     }
 
     fn replica_name(&self, project: &str, service: &str, number: u32) -> String {
@@ -171,7 +200,10 @@ impl Engine for Compose {
     }
 
     fn info(&self) -> CommandSpec {
-        Self::docker(["info", "--format", "{{.MemTotal}} {{.SystemTime}}"], READ_TIMEOUT)
+        Self::docker(
+            ["info", "--format", "{{.MemTotal}} {{.SystemTime}}"],
+            READ_TIMEOUT,
+        )
     }
 
     fn parse_info(&self, stdout: &str) -> EngineInfo {
@@ -231,15 +263,17 @@ impl Engine for Compose {
     }
 
     fn start(&self, names: &[&str]) -> CommandSpec {
-        Self::docker(["start"].into_iter().chain(names.iter().copied()), CHANGE_TIMEOUT)
-            .on_interrupt(OnInterrupt::Finish)
+        Self::docker(
+            ["start"].into_iter().chain(names.iter().copied()),
+            CHANGE_TIMEOUT,
+        )
+        .on_interrupt(OnInterrupt::Finish)
     }
 
     fn stop(&self, names: &[&str], grace: Option<Duration>) -> CommandSpec {
         // Compose rounds a grace up to whole seconds, too.
-        let seconds = grace.map(|grace| {
-            (grace.as_secs() + u64::from(grace.subsec_nanos() > 0)).to_string()
-        });
+        let seconds =
+            grace.map(|grace| (grace.as_secs() + u64::from(grace.subsec_nanos() > 0)).to_string());
         let mut args = vec!["stop"];
         if let Some(seconds) = &seconds {
             args.extend(["-t", seconds]);
@@ -356,7 +390,9 @@ mod tests {
             environment: BTreeMap::from([("A".into(), "b".into())]),
         };
         assert_eq!(
-            compose().exec("w-1", &hook, Duration::from_secs(1)).to_string(),
+            compose()
+                .exec("w-1", &hook, Duration::from_secs(1))
+                .to_string(),
             "docker exec --user root --workdir /srv --privileged --env A=b w-1 touch /x"
         );
     }
@@ -364,11 +400,20 @@ mod tests {
     #[test]
     fn reads_progress_of_every_generation() {
         for (line, expected) in [
-            (" Container shop-web-2  Created", Some(("shop-web-2", Milestone::Created))),
+            (
+                " Container shop-web-2  Created",
+                Some(("shop-web-2", Milestone::Created)),
+            ),
             (" Container shop-web-2  Creating", None),
-            (" Container shop-web-2 Started ", Some(("shop-web-2", Milestone::Started))),
+            (
+                " Container shop-web-2 Started ",
+                Some(("shop-web-2", Milestone::Started)),
+            ),
             (" Network shop_default  Created", None),
-            ("Creating shop_web_2 ... done", Some(("shop_web_2", Milestone::Created))),
+            (
+                "Creating shop_web_2 ... done",
+                Some(("shop_web_2", Milestone::Created)),
+            ),
             ("Creating shop_web_2 ...", None),
             ("", None),
         ] {

@@ -5,12 +5,21 @@ use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The ports that something listens on at this machine, by protocol (`tcp`, `udp`).
+/// The ports that something listens on at the engine's machine, by protocol (`tcp`, `udp`).
 ///
-/// Read from `/proc/net`, so empty where there is none; that only leaves a check out.
-pub fn listening_ports() -> BTreeSet<(String, u16)> {
+/// Known only where that is this machine, and read from `/proc/net`; elsewhere empty, which only leaves a
+/// check out.
+pub fn engine_ports() -> BTreeSet<(String, u16)> {
     let mut ports = BTreeSet::new();
-    for (file, protocol) in [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")] {
+    if !engine_address().starts_with("unix://") {
+        return ports;
+    }
+    for (file, protocol) in [
+        ("tcp", "tcp"),
+        ("tcp6", "tcp"),
+        ("udp", "udp"),
+        ("udp6", "udp"),
+    ] {
         let text = std::fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
         ports.extend(ports_in(&text).map(|port| (protocol.to_owned(), port)));
     }
@@ -41,12 +50,6 @@ pub fn engine_address() -> String {
         None | Some("default") => "unix:///var/run/docker.sock".into(),
         Some(context) => format!("context:{context}"),
     }
-}
-
-/// Whether the engine runs on this machine, so that this machine's ports are the engine's.
-pub fn engine_is_local() -> bool {
-    let address = engine_address();
-    cfg!(target_os = "linux") && address.starts_with("unix://")
 }
 
 fn current_context() -> Option<String> {

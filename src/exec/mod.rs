@@ -63,7 +63,9 @@ impl CommandSpec {
 impl fmt::Display for CommandSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quoted(&self.program))?;
-        self.args.iter().try_for_each(|word| write!(f, " {}", quoted(word)))
+        self.args
+            .iter()
+            .try_for_each(|word| write!(f, " {}", quoted(word)))
     }
 }
 
@@ -152,7 +154,14 @@ mod tests {
 
     #[test]
     fn a_command_prints_as_it_could_be_typed() {
-        let spec = CommandSpec::new("docker", ["ps", "--scale", "web=3", "--format", "{{json .}} it's"], Duration::ZERO);
-        assert_eq!(spec.to_string(), r#"docker ps --scale web=3 --format "{{json .}} it's""#);
+        let spec = CommandSpec::new(
+            "docker",
+            ["ps", "--scale", "web=3", "--format", "{{json .}} it's"],
+            Duration::ZERO,
+        );
+        assert_eq!(
+            spec.to_string(),
+            r#"docker ps --scale web=3 --format "{{json .}} it's""#
+        );
     }
 }

@@ -30,7 +30,11 @@ impl ProcessExecutor {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            for kind in [
+                SignalKind::interrupt(),
+                SignalKind::terminate(),
+                SignalKind::hangup(),
+            ] {
                 let mut signals = signal(kind)?;
                 let sender = sender.clone();
                 tokio::spawn(async move {
@@ -56,7 +60,7 @@ impl ProcessExecutor {
     ) -> Result<CommandOutput, CommandError> {
         let command = spec.to_string();
         tracing::debug!(%command, "run");
-        let mut child = self.spawn(spec)?;
+        let mut child = Self::spawn(spec)?;
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut out = Vec::new();
@@ -107,7 +111,10 @@ impl ProcessExecutor {
         tracing::debug!(%command, %status, "ended");
         let stdout = String::from_utf8_lossy(&out).into_owned();
         if status.success() {
-            return Ok(CommandOutput { stdout, stderr: err });
+            return Ok(CommandOutput {
+                stdout,
+                stderr: err,
+            });
         }
         Err(CommandError::Failed {
             command,
@@ -117,7 +124,7 @@ impl ProcessExecutor {
         })
     }
 
-    fn spawn(&self, spec: &CommandSpec) -> Result<Child, CommandError> {
+    fn spawn(spec: &CommandSpec) -> Result<Child, CommandError> {
         let mut command = Command::new(&spec.program);
         command
             .args(&spec.args)
@@ -186,7 +193,11 @@ impl Executor for ProcessExecutor {
     }
 }
 
-async fn read_lines(stream: impl AsyncRead + Unpin, into: &mut String, on_line: Option<OnLine<'_>>) {
+async fn read_lines(
+    stream: impl AsyncRead + Unpin,
+    into: &mut String,
+    on_line: Option<OnLine<'_>>,
+) {
     let mut stream = BufReader::new(stream);
     let mut bytes = Vec::new();
     while let Ok(1..) = stream.read_until(b'\n', &mut bytes).await {
@@ -237,15 +248,24 @@ mod tests {
         let on_line = |line: &str| lines.borrow_mut().push(line.to_owned());
         let spec = sh("echo out; echo one >&2; echo two >&2");
         let output = executor.run(&spec, Some(&on_line)).await.unwrap();
-        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "one\ntwo\n"));
+        assert_eq!(
+            (output.stdout.as_str(), output.stderr.as_str()),
+            ("out\n", "one\ntwo\n")
+        );
         assert_eq!(lines.into_inner(), ["one", "two"]);
     }
 
     #[tokio::test]
     async fn a_failure_keeps_command_status_and_stderr() {
         let executor = ProcessExecutor::listening().unwrap();
-        let error = executor.run(&sh("echo no >&2; exit 7"), None).await.unwrap_err();
-        assert_eq!(error.to_string(), "`sh -c 'echo no >&2; exit 7'` ended with exit status: 7");
+        let error = executor
+            .run(&sh("echo no >&2; exit 7"), None)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`sh -c 'echo no >&2; exit 7'` ended with exit status: 7"
+        );
         assert_eq!(error.stderr(), "no\n");
     }
 
@@ -255,7 +275,10 @@ mod tests {
         let mut spec = sh("echo begun >&2; sleep 60");
         spec.timeout = Duration::from_millis(200);
         let error = executor.run(&spec, None).await.unwrap_err();
-        assert!(matches!(error, CommandError::TimedOut { ref stderr, .. } if stderr == "begun\n"), "{error:?}");
+        assert!(
+            matches!(error, CommandError::TimedOut { ref stderr, .. } if stderr == "begun\n"),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]
@@ -263,6 +286,9 @@ mod tests {
         let executor = ProcessExecutor::listening().unwrap();
         let spec = CommandSpec::new("rscale-no-such-program", ["x"], Duration::from_secs(1));
         let error = executor.run(&spec, None).await.unwrap_err();
-        assert_eq!(error.to_string(), "`rscale-no-such-program` is not installed, or not on PATH");
+        assert_eq!(
+            error.to_string(),
+            "`rscale-no-such-program` is not installed, or not on PATH"
+        );
     }
 }

@@ -50,7 +50,11 @@ impl RecordingExecutor {
 
     /// Every command so far, as it could be typed.
     pub fn lines(&self) -> Vec<String> {
-        self.commands.borrow().iter().map(ToString::to_string).collect()
+        self.commands
+            .borrow()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 }
 
@@ -62,7 +66,11 @@ impl Executor for RecordingExecutor {
     ) -> LocalFuture<'a, Answer> {
         Box::pin(async move {
             let line = spec.to_string();
-            if self.interrupt_before.get().is_some_and(|needle| line.contains(needle)) {
+            if self
+                .interrupt_before
+                .get()
+                .is_some_and(|needle| line.contains(needle))
+            {
                 self.interrupt_before.set(None);
                 self.interrupted.set(true);
             }

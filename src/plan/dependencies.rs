@@ -31,13 +31,14 @@ fn is_satisfied(replicas: &[Replica], condition: Condition) -> bool {
     match condition {
         Condition::Started => replicas.iter().any(Replica::is_running),
         Condition::Healthy => {
-            let mut running = replicas.iter().filter(|replica| replica.is_running()).peekable();
+            let mut running = replicas
+                .iter()
+                .filter(|replica| replica.is_running())
+                .peekable();
             running.peek().is_some()
                 && running.all(|replica| replica.health == Some(Health::Healthy))
         }
-        Condition::CompletedSuccessfully => {
-            !replicas.is_empty() && replicas.iter().all(ended_well)
-        }
+        Condition::CompletedSuccessfully => !replicas.is_empty() && replicas.iter().all(ended_well),
     }
 }
 
@@ -77,7 +78,10 @@ pub fn pins(project: &Project, counts: &Counts, now: &Counts, started: &Counts) 
         .into_iter()
         .map(|name| {
             let count = started.get(name).or_else(|| now.get(name)).copied();
-            (name.to_owned(), count.unwrap_or_else(|| project.count(name)))
+            (
+                name.to_owned(),
+                count.unwrap_or_else(|| project.count(name)),
+            )
         })
         .collect()
 }

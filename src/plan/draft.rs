@@ -80,7 +80,9 @@ impl<'a> Draft<'a> {
 
     pub fn count_after(&self, wave: u32, step: Option<u32>) -> u32 {
         let Some(step) = step else { return self.to };
-        let moved = step.saturating_mul(wave + 1).min(self.base().abs_diff(self.to));
+        let moved = step
+            .saturating_mul(wave + 1)
+            .min(self.base().abs_diff(self.to));
         if self.to > self.base() {
             self.base() + moved
         } else {

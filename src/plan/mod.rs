@@ -171,7 +171,8 @@ pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
     };
     let grown: Vec<&Draft> = drafts.iter().filter(|draft| draft.needs_start()).collect();
     if !options.no_deps {
-        plan.dependencies = missing_dependencies(project, grown.iter().map(|draft| draft.service), wish);
+        plan.dependencies =
+            missing_dependencies(project, grown.iter().map(|draft| draft.service), wish);
     }
     // Broken replicas make room first: Compose counts them, and a dead one keeps its name.
     for draft in &drafts {
@@ -182,7 +183,11 @@ pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
         .iter()
         .map(|draft| (draft.service.to_owned(), draft.base()))
         .collect();
-    let waves = drafts.iter().map(|draft| draft.waves(options.step)).max().unwrap_or(0);
+    let waves = drafts
+        .iter()
+        .map(|draft| draft.waves(options.step))
+        .max()
+        .unwrap_or(0);
     for wave in 0..waves {
         if wave > 0 && !options.pause.is_zero() {
             plan.steps.push(Step::Pause(options.pause));
@@ -193,8 +198,16 @@ pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
             .filter(|draft| !draft.victims_of(wave, options.step).is_empty())
             .collect();
         for draft in &shrinking {
-            plan.remove(project, draft, draft.victims_of(wave, options.step), options);
-            now.insert(draft.service.to_owned(), draft.count_after(wave, options.step));
+            plan.remove(
+                project,
+                draft,
+                draft.victims_of(wave, options.step),
+                options,
+            );
+            now.insert(
+                draft.service.to_owned(),
+                draft.count_after(wave, options.step),
+            );
         }
         let counts: Counts = shrinking
             .iter()
@@ -213,7 +226,13 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    fn remove(&mut self, project: &Project, draft: &Draft, victims: &[Victim], options: &PlanOptions) {
+    fn remove(
+        &mut self,
+        project: &Project,
+        draft: &Draft,
+        victims: &[Victim],
+        options: &PlanOptions,
+    ) {
         if victims.is_empty() {
             return;
         }
@@ -222,7 +241,9 @@ impl Plan {
             service: draft.service.to_owned(),
             victims: victims.to_vec(),
             grace: grace(declared, options.stop_timeout),
-            pre_stop: declared.map(|service| service.pre_stop.clone()).unwrap_or_default(),
+            pre_stop: declared
+                .map(|service| service.pre_stop.clone())
+                .unwrap_or_default(),
         }));
     }
 
@@ -234,7 +255,10 @@ impl Plan {
         now: &mut Counts,
         options: &PlanOptions,
     ) {
-        let growing: Vec<&&Draft> = grown.iter().filter(|draft| draft.grows_in(wave, options.step)).collect();
+        let growing: Vec<&&Draft> = grown
+            .iter()
+            .filter(|draft| draft.grows_in(wave, options.step))
+            .collect();
         if growing.is_empty() {
             return;
         }
@@ -247,7 +271,12 @@ impl Plan {
                 .iter()
                 // What only has to be started is left to `docker start`, unless Compose must do it.
                 .filter(|draft| start == Start::ByCompose || draft.creates_in(wave, options.step))
-                .map(|draft| (draft.service.to_owned(), draft.count_after(wave, options.step)))
+                .map(|draft| {
+                    (
+                        draft.service.to_owned(),
+                        draft.count_after(wave, options.step),
+                    )
+                })
                 .collect();
             if !counts.is_empty() {
                 now.extend(counts.clone());
@@ -277,7 +306,12 @@ impl Plan {
         if options.verify {
             let counts = growing
                 .iter()
-                .map(|draft| (draft.service.to_owned(), draft.count_after(wave, options.step)))
+                .map(|draft| {
+                    (
+                        draft.service.to_owned(),
+                        draft.count_after(wave, options.step),
+                    )
+                })
                 .collect();
             self.steps.push(Step::Verify { counts });
         }
@@ -287,7 +321,9 @@ impl Plan {
 /// Grace of removed replicas: what was typed, then the policy, then the declaration; `None` leaves it to
 /// the container's own, 10 s unless it says otherwise.
 pub fn grace(service: Option<&Service>, typed: Option<Duration>) -> Option<Duration> {
-    typed.or_else(|| service.and_then(|service| service.policy.stop_timeout.or(service.stop_grace_period)))
+    typed.or_else(|| {
+        service.and_then(|service| service.policy.stop_timeout.or(service.stop_grace_period))
+    })
 }
 
 /// The commands that a step comes to, for `--dry-run`; names of replicas that do not exist yet are
@@ -296,12 +332,17 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
     let specs: Vec<CommandSpec> = match step {
         Step::Remove(step) => {
             let names = |running_only: bool| -> Vec<&str> {
-                let victims = step.victims.iter().filter(|victim| victim.running || !running_only);
+                let victims = step
+                    .victims
+                    .iter()
+                    .filter(|victim| victim.running || !running_only);
                 victims.map(|victim| victim.name.as_str()).collect()
             };
             let running = names(true);
             let hooks = step.pre_stop.iter().flat_map(|hook| {
-                running.iter().map(|name| engine.exec(name, hook, Duration::ZERO))
+                running
+                    .iter()
+                    .map(|name| engine.exec(name, hook, Duration::ZERO))
             });
             let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
             let all = names(false);
@@ -311,7 +352,9 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
         Step::Create(step) => vec![engine.create(step)],
         Step::Start(step) => {
             let new = step.new.iter().flat_map(|(service, numbers)| {
-                numbers.iter().map(|&number| engine.replica_name(project.name(), service, number))
+                numbers
+                    .iter()
+                    .map(|&number| engine.replica_name(project.name(), service, number))
             });
             let names: Vec<String> = step.existing.iter().cloned().chain(new).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -1,15 +1,23 @@
 //! The preflight: what would go wrong, found before anything is touched. Pure.
 //!
-//! A rule is a function from a [`Question`] to findings; each family of rules has a file.
+//! A rule is a function from a [`Question`] to findings; each family of rules has a file, and
+//! docs/preflight.md has a section for each rule. What a service is for is read off what it runs
+//! (`invocation`, `image`, `detection`), never off its name.
 
+mod detection;
 mod identity;
+mod image;
+mod invocation;
 mod limits;
+mod notation;
 mod ports;
 mod resources;
 mod roles;
 mod state;
+#[cfg(test)]
+mod testing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::plan::Counts;
@@ -28,6 +36,51 @@ pub struct Finding {
     pub message: String,
     /// What to write or type.
     pub hint: String,
+}
+
+impl Finding {
+    /// It cannot work: refuses the scale, with `--force` too.
+    fn hard(rule: Rule, service: &Service, message: String, hint: String) -> Self {
+        Self {
+            rule,
+            severity: Severity::Error,
+            policy: false,
+            service: service.name.clone(),
+            message,
+            hint,
+        }
+    }
+
+    /// It could work: refuses the scale unless `--force` is given.
+    fn policy(rule: Rule, service: &Service, message: String, hint: String) -> Self {
+        Self {
+            policy: true,
+            ..Self::hard(rule, service, message, hint)
+        }
+    }
+
+    fn warning(rule: Rule, service: &Service, message: String, hint: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::hard(rule, service, message, hint)
+        }
+    }
+
+    /// The user's word weighs more than what was detected: with `scalable: true` it only warns.
+    fn unless_scalable(self, service: &Service) -> Self {
+        if service.policy.scalable != Some(true) {
+            return self;
+        }
+        let message = format!(
+            "{}; allowed, because `x-rscale` says `scalable: true`",
+            self.message
+        );
+        let hint = format!(
+            "to have it refused, take `scalable: true` out of services.{}.x-rscale",
+            service.name
+        );
+        Self::warning(self.rule, service, message, hint)
+    }
 }
 
 /// How much a finding weighs.
@@ -95,7 +148,7 @@ impl Rule {
 pub struct Question<'a> {
     pub project: &'a Project,
     /// The counts wished for; a relative wish may have come out below 0.
-    pub wish: &'a std::collections::BTreeMap<String, i64>,
+    pub wish: &'a BTreeMap<String, i64>,
     pub surroundings: &'a Surroundings,
     /// `--stop-timeout`.
     pub stop_timeout: Option<Duration>,
@@ -121,14 +174,21 @@ impl Question<'_> {
             .filter_map(|(name, &count)| Some((self.project.service(name)?, count)))
     }
 
-    /// The named services that are to have more than one replica.
+    /// How many replicas of a service exist.
+    fn existing(&self, service: &str) -> i64 {
+        i64::from(self.project.count(service))
+    }
+
+    /// The named services that are to have more than one replica, and more than exist: a scale-down is
+    /// always a way out.
     fn multiplied(&self) -> impl Iterator<Item = (&Service, i64)> {
-        self.services().filter(|(_, count)| *count > 1)
+        self.services()
+            .filter(|(service, count)| *count > self.existing(&service.name).max(1))
     }
 
     /// How many replicas a service will have: the wish, else those that exist.
     fn count_after(&self, service: &str) -> i64 {
-        let existing = i64::from(self.project.count(service));
+        let existing = self.existing(service);
         self.wish.get(service).copied().unwrap_or(existing).max(0)
     }
 }
@@ -165,20 +225,28 @@ pub fn examine(question: &Question, force: bool) -> Vec<Finding> {
             finding.severity = Severity::Warning;
         }
     }
-    findings.sort_by(|a, b| (a.severity, &a.service, a.rule).cmp(&(b.severity, &b.service, b.rule)));
+    findings
+        .sort_by(|a, b| (a.severity, &a.service, a.rule).cmp(&(b.severity, &b.service, b.rule)));
     findings
 }
 
 /// Whether the findings refuse the scale.
 pub fn refuses(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity == Severity::Error)
+    findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
 }
 
 /// What keeps a service from having `count` replicas by its declaration and policy alone, whatever runs.
 pub fn obstacles(project: &Project, service: &str, count: u32) -> Vec<Finding> {
+    // How many exist must not matter here, but the first one tells what the image itself runs.
+    let mut project = project.clone();
+    if let Some(replicas) = project.replicas.get_mut(service) {
+        replicas.truncate(1);
+    }
     let wish = [(service.to_owned(), i64::from(count))].into();
     let question = Question {
-        project,
+        project: &project,
         wish: &wish,
         surroundings: &Surroundings::default(),
         stop_timeout: None,
@@ -196,12 +264,164 @@ pub fn obstacles(project: &Project, service: &str, count: u32) -> Vec<Finding> {
     ] {
         rule(&question, &mut findings);
     }
+    // A count that is still below `min` keeps nothing from having it.
+    findings.retain(|finding| finding.rule != Rule::Limits || finding.severity == Severity::Error);
     findings
 }
 
+/// `1 replica`, `3 replicas`.
+fn replicas(count: i64) -> String {
+    match count {
+        1 => "1 replica".into(),
+        _ => format!("{count} replicas"),
+    }
+}
+
 /// The counts of a wish that the preflight let pass.
-pub fn granted(wish: &std::collections::BTreeMap<String, i64>) -> Counts {
+pub fn granted(wish: &BTreeMap<String, i64>) -> Counts {
     wish.iter()
-        .map(|(service, count)| (service.clone(), u32::try_from((*count).max(0)).unwrap_or(u32::MAX)))
+        .map(|(service, count)| {
+            (
+                service.clone(),
+                u32::try_from((*count).max(0)).unwrap_or(u32::MAX),
+            )
+        })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Scene;
+    use super::{Rule, Severity, granted, obstacles, refuses};
+
+    const YAML: &str = "
+services:
+  named: {image: busybox, container_name: only}
+  beat: {image: app, command: celery -A app beat}
+  free: {image: busybox}
+";
+
+    #[test]
+    fn force_turns_policy_errors_into_warnings_and_leaves_hard_ones() {
+        let scene = Scene::new(YAML);
+        for (force, expected) in [
+            (
+                false,
+                [
+                    (Rule::Scheduler, Severity::Error),
+                    (Rule::ContainerName, Severity::Error),
+                ],
+            ),
+            (
+                true,
+                [
+                    (Rule::ContainerName, Severity::Error),
+                    (Rule::Scheduler, Severity::Warning),
+                ],
+            ),
+        ] {
+            let findings = scene.examine(&[("beat", 2), ("named", 2)], force);
+            let seen: Vec<_> = findings.iter().map(|f| (f.rule, f.severity)).collect();
+            assert_eq!(seen, expected, "force: {force}");
+            assert!(refuses(&findings));
+        }
+        assert!(!refuses(&scene.examine(&[("beat", 2)], true)));
+        assert!(scene.examine(&[("free", 9)], false).is_empty());
+    }
+
+    #[test]
+    fn a_scale_down_is_always_a_way_out() {
+        let scene = Scene::new(YAML).running("named", 5).running("beat", 5);
+        assert!(!refuses(
+            &scene.examine(&[("named", 3), ("beat", 5)], false)
+        ));
+        assert!(refuses(&scene.examine(&[("named", 6)], false)));
+    }
+
+    #[test]
+    fn obstacles_do_not_depend_on_how_many_run() {
+        for existing in [0, 1, 5] {
+            let project = Scene::new(YAML).running("named", existing).project;
+            let rules: Vec<Rule> = obstacles(&project, "named", 2)
+                .iter()
+                .map(|finding| finding.rule)
+                .collect();
+            assert_eq!(rules, [Rule::ContainerName], "{existing}");
+        }
+        let limited = "services: {web: {image: a, x-rscale: {min: 3}}}";
+        assert!(obstacles(&Scene::new(limited).project, "web", 2).is_empty());
+    }
+
+    #[test]
+    fn every_rule_says_what_would_happen_and_what_to_type() {
+        let findings = Scene::new(YAML).examine(&[("beat", 2), ("named", 2)], false);
+        for finding in findings {
+            let first = finding.message.chars().next();
+            assert!(first.is_some_and(|c| !c.is_uppercase()), "{finding:?}");
+            assert!(!finding.message.ends_with('.') && !finding.hint.is_empty());
+            assert!(finding.message.contains(&finding.service), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn granted_counts_are_never_below_zero() {
+        let wish = [("a".to_owned(), -2), ("b".to_owned(), 3)].into();
+        assert_eq!(
+            granted(&wish),
+            [("a".to_owned(), 0), ("b".to_owned(), 3)].into()
+        );
+    }
+
+    /// docs/preflight.md has a section for every rule, and its examples do what it says.
+    #[test]
+    fn the_documented_examples_trip_their_rules() {
+        let page = include_str!("../../docs/preflight.md");
+        for rule in [
+            Rule::ContainerName,
+            Rule::HostPort,
+            Rule::PortRange,
+            Rule::StaticAddress,
+            Rule::NetworkMode,
+            Rule::Limits,
+            Rule::CurrentReplicas,
+            Rule::Scheduler,
+            Rule::Stateful,
+            Rule::Memory,
+            Rule::Connections,
+            Rule::ShortGrace,
+            Rule::Paused,
+            Rule::Unhealthy,
+            Rule::Profile,
+        ] {
+            let name = rule.as_str();
+            let (_, section) = page
+                .split_once(&format!("\n## {name}\n"))
+                .expect("every rule has a section");
+            let section = section.split("\n## ").next().unwrap_or_default();
+            let block = |language: &str| {
+                let (_, rest) = section.split_once(&format!("```{language}\n"))?;
+                rest.split("```").next()
+            };
+            let (Some(yaml), Some(command)) = (block("yaml"), block("console")) else {
+                continue;
+            };
+            let target = command.trim().strip_prefix("$ rscale ");
+            let (service, count) = target.and_then(|t| t.split_once('=')).expect("one target");
+            let wish = [(service, count.parse().expect("a count"))];
+            let findings = Scene::new(yaml).memory(8 << 30).found(rule, &wish);
+            let [finding] = findings.as_slice() else {
+                panic!("{name}: {findings:?}");
+            };
+            assert!(
+                finding.message.contains(service) && finding.service == service,
+                "{name}"
+            );
+            let kind = match (finding.severity, finding.policy) {
+                (Severity::Error, true) => "\nError; `--force` applies",
+                (Severity::Error, false) => "\nError; `--force` does not apply",
+                (Severity::Warning, _) => "\nWarning.",
+            };
+            assert!(section.contains(kind), "{name}");
+        }
+    }
 }

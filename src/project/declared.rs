@@ -133,9 +133,10 @@ impl Declared {
         let injected = |grants: &[Value], sources: &BTreeMap<String, Value>| {
             grants.iter().any(|grant| {
                 let name = grant.as_str().or_else(|| grant.get("source")?.as_str());
-                name.and_then(|name| sources.get(name)).is_some_and(|source| {
-                    source.get("environment").is_some() || source.get("content").is_some()
-                })
+                name.and_then(|name| sources.get(name))
+                    .is_some_and(|source| {
+                        source.get("environment").is_some() || source.get("content").is_some()
+                    })
             })
         };
         let mut services = BTreeMap::new();
@@ -266,14 +267,22 @@ impl RawService {
             builds: self.build.is_some(),
             command: self.command.as_ref().and_then(words),
             entrypoint: self.entrypoint.as_ref().and_then(words),
-            environment: self.environment.as_ref().map(environment).unwrap_or_default(),
+            environment: self
+                .environment
+                .as_ref()
+                .map(environment)
+                .unwrap_or_default(),
             container_name: self.container_name,
             ports: self.ports.iter().filter_map(port).collect(),
             networks: self.networks.as_ref().map(networks).unwrap_or_default(),
             mac_address: self.mac_address,
             network_mode: self.network_mode,
             mounts: self.volumes.iter().filter_map(mount).collect(),
-            depends_on: self.depends_on.as_ref().map(dependencies).unwrap_or_default(),
+            depends_on: self
+                .depends_on
+                .as_ref()
+                .map(dependencies)
+                .unwrap_or_default(),
             profiles: self.profiles,
             stop_grace_period: self
                 .stop_grace_period
@@ -295,7 +304,11 @@ impl RawHook {
             user: self.user,
             working_dir: self.working_dir,
             privileged: self.privileged,
-            environment: self.environment.as_ref().map(environment).unwrap_or_default(),
+            environment: self
+                .environment
+                .as_ref()
+                .map(environment)
+                .unwrap_or_default(),
         }
     }
 }
@@ -318,7 +331,12 @@ fn words(value: &Value) -> Option<Vec<String>> {
         Value::Sequence(items) => items.iter().map(scalar).collect::<Option<_>>()?,
         _ => return None,
     };
-    Some(words.into_iter().map(|word| word.replace("$$", "$")).collect())
+    Some(
+        words
+            .into_iter()
+            .map(|word| word.replace("$$", "$"))
+            .collect(),
+    )
 }
 
 /// A mapping (v2) or a list of `KEY=VALUE` (v1).
@@ -425,7 +443,9 @@ fn mount(value: &Value) -> Option<Mount> {
             Some(target) => Mount {
                 source: first,
                 target: target.to_owned(),
-                read_only: parts.next().is_some_and(|mode| mode.split(',').any(|m| m == "ro")),
+                read_only: parts
+                    .next()
+                    .is_some_and(|mode| mode.split(',').any(|m| m == "ro")),
             },
         });
     }
@@ -433,7 +453,10 @@ fn mount(value: &Value) -> Option<Mount> {
         Some("volume" | "bind" | "cluster") => Some(Mount {
             source: value.get("source").and_then(scalar).unwrap_or_default(),
             target: value.get("target").and_then(scalar)?,
-            read_only: value.get("read_only").and_then(Value::as_bool).unwrap_or(false),
+            read_only: value
+                .get("read_only")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
         }),
         _ => None,
     }
@@ -451,7 +474,13 @@ fn dependencies(value: &Value) -> BTreeMap<String, Dependency> {
                     _ => Condition::Started,
                 };
                 let required = how.get("required").and_then(Value::as_bool).unwrap_or(true);
-                Some((name.as_str()?.to_owned(), Dependency { condition, required }))
+                Some((
+                    name.as_str()?.to_owned(),
+                    Dependency {
+                        condition,
+                        required,
+                    },
+                ))
             })
             .collect(),
         Value::Sequence(names) => names
@@ -473,7 +502,10 @@ fn dependencies(value: &Value) -> BTreeMap<String, Dependency> {
 fn bytes(value: &Value) -> Option<u64> {
     let text = scalar(value)?.to_ascii_lowercase();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: f64 = match text[digits.len()..].trim_end_matches("ib").trim_end_matches('b') {
+    let factor: f64 = match text[digits.len()..]
+        .trim_end_matches("ib")
+        .trim_end_matches('b')
+    {
         "" => 1.0,
         "k" => 1024.0,
         "m" => 1024.0 * 1024.0,
@@ -482,8 +514,14 @@ fn bytes(value: &Value) -> Option<u64> {
         _ => return None,
     };
     let number: f64 = digits.parse().ok()?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size in bytes fits")]
-    (number >= 0.0).then_some((number * factor) as u64).filter(|bytes| *bytes > 0)
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a size in bytes fits"
+    )]
+    (number >= 0.0)
+        .then_some((number * factor) as u64)
+        .filter(|bytes| *bytes > 0)
 }
 
 #[cfg(test)]
@@ -507,18 +545,29 @@ mod tests {
         let published: Vec<_> = web.ports.iter().map(|port| port.published).collect();
         assert_eq!(
             published,
-            [Published::Range(8080, 8090), Published::Fixed(9000), Published::Ephemeral]
+            [
+                Published::Range(8080, 8090),
+                Published::Fixed(9000),
+                Published::Ephemeral
+            ]
         );
         assert_eq!(web.networks[0].addresses, ["172.30.0.9"]);
         assert_eq!(web.depends_on["db"].condition, Condition::Started);
-        assert!(web.injected_files, "configs with content are copied in by Compose");
+        assert!(
+            web.injected_files,
+            "configs with content are copied in by Compose"
+        );
         assert!(web.start_hooks);
         assert_eq!((web.policy.min, web.policy.max), (Some(1), Some(4)));
         let db = &declared.services["db"];
         assert!(db.restarts && !web.restarts);
         assert_eq!(
             db.mounts[0],
-            Mount { source: "data".into(), target: "/data".into(), read_only: false }
+            Mount {
+                source: "data".into(),
+                target: "/data".into(),
+                read_only: false
+            }
         );
         assert!(db.mounts[1].read_only);
         assert!(db.mounts[2].source.is_empty());

@@ -70,7 +70,10 @@ impl Project {
     ///
     /// Dependencies that are optional (`required: false`) and switched off by their profile are left
     /// out, as Compose leaves them out. Naming a service activates its profiles.
-    pub fn dependencies<'a>(&'a self, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    pub fn dependencies<'a>(
+        &'a self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeSet<&'a str> {
         let named: BTreeSet<&str> = names.into_iter().collect();
         let activated: BTreeSet<&str> = named
             .iter()
@@ -88,7 +91,10 @@ impl Project {
                     continue;
                 };
                 let reachable = self.is_active(target)
-                    || target.profiles.iter().any(|p| activated.contains(p.as_str()));
+                    || target
+                        .profiles
+                        .iter()
+                        .any(|p| activated.contains(p.as_str()));
                 if (how.required || reachable)
                     && !named.contains(dependency.as_str())
                     && found.insert(dependency.as_str())

@@ -275,20 +275,74 @@ mod tests {
     #[test]
     fn reads_states_and_health_from_the_listing() {
         for (state, status, expected, health, exit_code, uptime) in [
-            ("running", "Up 3 minutes", State::Running, None, None, Some("3 minutes")),
-            ("running", "Up 1 second (healthy)", State::Running, Some(Health::Healthy), None, Some("1 second")),
-            ("running", "Up 2 hours (health: starting)", State::Running, Some(Health::Starting), None, Some("2 hours")),
-            ("running", "Up About a minute (unhealthy)", State::Running, Some(Health::Unhealthy), None, Some("About a minute")),
-            ("paused", "Up 3 minutes (Paused)", State::Paused, None, None, Some("3 minutes")),
-            ("exited", "Exited (137) 3 minutes ago", State::Exited, None, Some(137), None),
+            (
+                "running",
+                "Up 3 minutes",
+                State::Running,
+                None,
+                None,
+                Some("3 minutes"),
+            ),
+            (
+                "running",
+                "Up 1 second (healthy)",
+                State::Running,
+                Some(Health::Healthy),
+                None,
+                Some("1 second"),
+            ),
+            (
+                "running",
+                "Up 2 hours (health: starting)",
+                State::Running,
+                Some(Health::Starting),
+                None,
+                Some("2 hours"),
+            ),
+            (
+                "running",
+                "Up About a minute (unhealthy)",
+                State::Running,
+                Some(Health::Unhealthy),
+                None,
+                Some("About a minute"),
+            ),
+            (
+                "paused",
+                "Up 3 minutes (Paused)",
+                State::Paused,
+                None,
+                None,
+                Some("3 minutes"),
+            ),
+            (
+                "exited",
+                "Exited (137) 3 minutes ago",
+                State::Exited,
+                None,
+                Some(137),
+                None,
+            ),
             ("created", "Created", State::Created, None, None, None),
-            ("restarting", "Restarting (1) 4 seconds ago", State::Restarting, None, None, None),
+            (
+                "restarting",
+                "Restarting (1) 4 seconds ago",
+                State::Restarting,
+                None,
+                None,
+                None,
+            ),
             ("dead", "Dead", State::Dead, None, None, None),
             ("hibernating", "?", State::Dead, None, None, None),
         ] {
             let replica = &parse_listing(&line(state, status, "False")).unwrap()[0];
             assert_eq!(
-                (replica.state, replica.health, replica.exit_code, replica.uptime.as_deref()),
+                (
+                    replica.state,
+                    replica.health,
+                    replica.exit_code,
+                    replica.uptime.as_deref()
+                ),
                 (expected, health, exit_code, uptime),
                 "{status}"
             );
@@ -299,7 +353,11 @@ mod tests {
 
     #[test]
     fn one_off_containers_are_no_replicas() {
-        let text = [line("running", "Up", "True"), line("running", "Up", "False")].join("\n");
+        let text = [
+            line("running", "Up", "True"),
+            line("running", "Up", "False"),
+        ]
+        .join("\n");
         assert_eq!(parse_listing(&text).unwrap().len(), 1);
     }
 
@@ -307,7 +365,10 @@ mod tests {
     fn reads_an_inspection() {
         let text = r#"{"id":"f00","state":"exited","exit_code":3,"out_of_memory":true,"error":"","restarts":2,"started_at":"2026-01-01T00:00:00Z","health":""}"#;
         let vitals = &parse_vitals(text).unwrap()[0];
-        assert_eq!((vitals.state, vitals.exit_code, vitals.restarts), (State::Exited, 3, 2));
+        assert_eq!(
+            (vitals.state, vitals.exit_code, vitals.restarts),
+            (State::Exited, 3, 2)
+        );
         assert!(vitals.out_of_memory && vitals.health.is_none());
     }
 }

@@ -118,7 +118,10 @@ impl Place {
 
     fn expected(&self, wanted: &str, got: &Value) -> Error {
         let got = serde_yaml::to_string(got).unwrap_or_default();
-        self.wrong(&format!("got `{}`, wanted {wanted}", got.trim().replace('\n', " ")))
+        self.wrong(&format!(
+            "got `{}`, wanted {wanted}",
+            got.trim().replace('\n', " ")
+        ))
     }
 
     fn any_entries<'v>(&self, value: &'v Value) -> Result<Vec<(&'v str, &'v Value)>> {
@@ -248,9 +251,8 @@ mod tests {
 
     fn parse(yaml: &str) -> Result<Policy, String> {
         let value = serde_yaml::from_str(yaml).expect("test YAML");
-        Policy::parse("web", &value).map_err(|error| {
-            format!("{} ({})", error.message, error.hints.join("; "))
-        })
+        Policy::parse("web", &value)
+            .map_err(|error| format!("{} ({})", error.message, error.hints.join("; ")))
     }
 
     #[test]
@@ -260,7 +262,10 @@ mod tests {
              refresh: [{service: nginx, exec: nginx -s reload}], connections: {db: 5}, max-connections: 100}",
         )
         .unwrap();
-        assert_eq!((policy.min, policy.max, policy.scalable), (Some(1), Some(10), Some(true)));
+        assert_eq!(
+            (policy.min, policy.max, policy.scalable),
+            (Some(1), Some(10), Some(true))
+        );
         assert_eq!(policy.stop_timeout, Some(Duration::from_secs(90)));
         assert_eq!(policy.drain.unwrap().exec, ["touch", "/tmp/d"]);
         assert_eq!(policy.refresh[0].exec, ["nginx", "-s", "reload"]);
@@ -271,17 +276,50 @@ mod tests {
     #[test]
     fn refuses_what_it_does_not_know_and_names_the_place() {
         for (yaml, message) in [
-            ("{mx: 3}", "`services.web.x-rscale`: unknown key `mx` (did you mean `max`?)"),
-            ("{stop_timeout: 3s}", "`services.web.x-rscale`: unknown key `stop_timeout` (did you mean `stop-timeout`?)"),
-            ("{max: many}", "`services.web.x-rscale.max`: got `many`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)"),
-            ("{max: -1}", "`services.web.x-rscale.max`: got `-1`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)"),
-            ("{stop-timeout: 60}", "`services.web.x-rscale.stop-timeout`: got `60`, wanted a duration such as 90s or 1m30s (correct it in the compose file; every key: docs/policy.md)"),
-            ("{scalable: maybe}", "`services.web.x-rscale.scalable`: got `maybe`, wanted true or false (correct it in the compose file; every key: docs/policy.md)"),
-            ("{min: 4, max: 2}", "`services.web.x-rscale`: min 4 is above max 2 (correct it in the compose file; every key: docs/policy.md)"),
-            ("{drain: {wait: 5s}}", "`services.web.x-rscale.drain`: `exec` is missing (correct it in the compose file; every key: docs/policy.md)"),
-            ("{refresh: [{exec: [a]}]}", "`services.web.x-rscale.refresh[0]`: `service` is missing (correct it in the compose file; every key: docs/policy.md)"),
-            ("{connections: {db: lots}}", "`services.web.x-rscale.connections.db`: got `lots`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)"),
-            ("[max]", "`services.web.x-rscale`: got `- max`, wanted a mapping (correct it in the compose file; every key: docs/policy.md)"),
+            (
+                "{mx: 3}",
+                "`services.web.x-rscale`: unknown key `mx` (did you mean `max`?)",
+            ),
+            (
+                "{stop_timeout: 3s}",
+                "`services.web.x-rscale`: unknown key `stop_timeout` (did you mean `stop-timeout`?)",
+            ),
+            (
+                "{max: many}",
+                "`services.web.x-rscale.max`: got `many`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{max: -1}",
+                "`services.web.x-rscale.max`: got `-1`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{stop-timeout: 60}",
+                "`services.web.x-rscale.stop-timeout`: got `60`, wanted a duration such as 90s or 1m30s (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{scalable: maybe}",
+                "`services.web.x-rscale.scalable`: got `maybe`, wanted true or false (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{min: 4, max: 2}",
+                "`services.web.x-rscale`: min 4 is above max 2 (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{drain: {wait: 5s}}",
+                "`services.web.x-rscale.drain`: `exec` is missing (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{refresh: [{exec: [a]}]}",
+                "`services.web.x-rscale.refresh[0]`: `service` is missing (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{connections: {db: lots}}",
+                "`services.web.x-rscale.connections.db`: got `lots`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "[max]",
+                "`services.web.x-rscale`: got `- max`, wanted a mapping (correct it in the compose file; every key: docs/policy.md)",
+            ),
         ] {
             assert_eq!(parse(yaml).unwrap_err(), message);
         }

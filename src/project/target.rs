@@ -80,8 +80,11 @@ impl FromStr for Target {
             return Err(Error::usage(format!("`{text}` has no count")).hint(example(text)));
         };
         if service.is_empty() {
-            return Err(Error::usage(format!("`{text}` has no service"))
-                .hint(format!("type the service before the count: rscale web={count}")));
+            return Err(
+                Error::usage(format!("`{text}` has no service")).hint(format!(
+                    "type the service before the count: rscale web={count}"
+                )),
+            );
         }
         if service.chars().any(char::is_whitespace) {
             return Err(Error::usage(format!("`{service}` is not a service's name"))
@@ -136,7 +139,9 @@ pub fn check_limit(service: &str, count: Count, force: bool) -> Result<()> {
         return Err(Error::usage(format!(
             "`{service}={count}` asks for more than {COUNT_LIMIT} replicas"
         ))
-        .hint(format!("if that is meant: rscale --force {service}={count}")));
+        .hint(format!(
+            "if that is meant: rscale --force {service}={count}"
+        )));
     }
     Ok(())
 }
@@ -159,7 +164,11 @@ mod tests {
             ("web=1000", Count::Exactly(1000)),
         ] {
             let target: Target = text.parse().expect(text);
-            assert_eq!((target.service.as_str(), target.count), ("web", count), "{text}");
+            assert_eq!(
+                (target.service.as_str(), target.count),
+                ("web", count),
+                "{text}"
+            );
         }
     }
 
@@ -172,7 +181,10 @@ mod tests {
             ("web=1.5", "`web=1.5`: `1.5` is not a whole number"),
             ("web=-", "`web=-`: a number is missing after `-`"),
             ("web=+", "`web=+`: a number is missing after `+`"),
-            ("web=99999999999", "`web=99999999999`: `99999999999` is too large"),
+            (
+                "web=99999999999",
+                "`web=99999999999`: `99999999999` is too large",
+            ),
             ("web=0x2", "`web=0x2`: `0x2` is not a whole number"),
             ("web= 2", "`web= 2`: ` 2` is not a whole number"),
             ("web=2x", "`web=2x`: `2x` is not a whole number"),

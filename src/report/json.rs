@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::apply::{Applied, Outcome, Served, Untouched};
-use crate::plan::{Change, Plan};
+use crate::plan::Change;
 use crate::preflight::Finding;
 
 /// The version of every document.
@@ -203,7 +203,13 @@ impl ScaledService {
             healthy,
             created: Vec::new(),
             removed: Vec::new(),
-            outcome: if change.is_none() { Outcome::Unchanged } else { outcome }.as_str().into(),
+            outcome: if change.is_none() {
+                Outcome::Unchanged
+            } else {
+                outcome
+            }
+            .as_str()
+            .into(),
             seconds: 0.0,
             error: None,
         }
@@ -212,7 +218,13 @@ impl ScaledService {
 
 impl Scale {
     /// The frame of a document, to be filled.
-    pub fn new(project: &str, engine: &str, dry_run: bool, outcome: Outcome, findings: &[Finding]) -> Self {
+    pub fn new(
+        project: &str,
+        engine: &str,
+        dry_run: bool,
+        outcome: Outcome,
+        findings: &[Finding],
+    ) -> Self {
         Self {
             schema: SCHEMA,
             project: project.into(),
@@ -233,17 +245,18 @@ impl Scale {
         self.services = applied.services.iter().map(ScaledService::from).collect();
         self.untouched = (&applied.untouched).into();
         self.commands.clone_from(&applied.commands);
-        self.error = applied.failure.as_ref().map(|failure| failure.error.message.clone());
+        self.error = applied
+            .failure
+            .as_ref()
+            .map(|failure| failure.error.message.clone());
         self
     }
 }
 
-/// Whether a plan changes nothing.
-pub fn outcome_of_plan(plan: &Plan) -> Outcome {
-    if plan.is_empty() { Outcome::Unchanged } else { Outcome::Planned }
-}
-
 /// A document as it is printed: indented, with a line end.
+///
+/// # Panics
+/// Never for the documents of this file: their keys are text.
 pub fn render(document: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(document).expect("documents have text keys only");
     text.push('\n');

@@ -26,22 +26,34 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
                 min: service.policy.min,
                 max: service.policy.max,
                 scalable: !preflight::refuses(&obstacles),
-                reasons: obstacles.into_iter().map(|finding| finding.message).collect(),
-                ..row(&service.name, service.count, project.replicas(&service.name))
+                reasons: obstacles
+                    .into_iter()
+                    .map(|finding| finding.message)
+                    .collect(),
+                ..row(
+                    &service.name,
+                    service.count,
+                    project.replicas(&service.name),
+                )
             }
         });
     let orphans = project.orphans().map(|(name, replicas)| StatusService {
         declared: None,
         drift: true,
         scalable: false,
-        reasons: vec![format!("`{name}` is not in the compose file; its containers are orphans")],
+        reasons: vec![format!(
+            "`{name}` is not in the compose file; its containers are orphans"
+        )],
         ..row(name, 0, replicas)
     });
     Status {
         schema: SCHEMA,
         project: project.name().to_owned(),
         engine: engine.to_owned(),
-        services: declared.chain(orphans).filter(|service| wanted(&service.name)).collect(),
+        services: declared
+            .chain(orphans)
+            .filter(|service| wanted(&service.name))
+            .collect(),
     }
 }
 
@@ -79,9 +91,15 @@ fn state(replicas: &[Replica]) -> ServiceState {
     let starting = |replica: &Replica| {
         replica.state == State::Restarting || replica.health == Some(Health::Starting)
     };
-    if !replicas.iter().any(|replica| replica.is_running() || starting(replica)) {
+    if !replicas
+        .iter()
+        .any(|replica| replica.is_running() || starting(replica))
+    {
         ServiceState::Stopped
-    } else if replicas.iter().any(|replica| !replica.is_good() && !starting(replica)) {
+    } else if replicas
+        .iter()
+        .any(|replica| !replica.is_good() && !starting(replica))
+    {
         ServiceState::Degraded
     } else if replicas.iter().any(starting) {
         ServiceState::Starting
@@ -98,7 +116,12 @@ mod tests {
     use crate::project::observed::{Health, Replica, State};
 
     fn replica(service: &str, state: State, health: Option<Health>) -> Replica {
-        Replica { service: service.into(), state, health, ..Replica::default() }
+        Replica {
+            service: service.into(),
+            state,
+            health,
+            ..Replica::default()
+        }
     }
 
     #[test]
@@ -108,11 +131,23 @@ mod tests {
         for (replicas, expected) in [
             (vec![], ServiceState::Stopped),
             (vec![exited.clone()], ServiceState::Stopped),
-            (vec![run(None), run(Some(Health::Healthy))], ServiceState::Ok),
-            (vec![run(None), run(Some(Health::Starting))], ServiceState::Starting),
-            (vec![replica("web", State::Restarting, None)], ServiceState::Starting),
+            (
+                vec![run(None), run(Some(Health::Healthy))],
+                ServiceState::Ok,
+            ),
+            (
+                vec![run(None), run(Some(Health::Starting))],
+                ServiceState::Starting,
+            ),
+            (
+                vec![replica("web", State::Restarting, None)],
+                ServiceState::Starting,
+            ),
             (vec![run(None), exited], ServiceState::Degraded),
-            (vec![run(Some(Health::Unhealthy)), run(Some(Health::Starting))], ServiceState::Degraded),
+            (
+                vec![run(Some(Health::Unhealthy)), run(Some(Health::Starting))],
+                ServiceState::Degraded,
+            ),
         ] {
             assert_eq!(state(&replicas), expected, "{replicas:?}");
         }
@@ -125,11 +160,18 @@ mod tests {
         declared.inactive.insert("dbg".into());
         let project = Project::new(declared, vec![replica("old", State::Running, None)]);
         let status = status(&project, "compose", &[]);
-        let rows: Vec<_> =
-            status.services.iter().map(|row| (row.name.as_str(), row.declared, row.drift, row.scalable)).collect();
+        let rows: Vec<_> = status
+            .services
+            .iter()
+            .map(|row| (row.name.as_str(), row.declared, row.drift, row.scalable))
+            .collect();
         assert_eq!(
             rows,
-            [("db", Some(1), true, false), ("web", Some(1), true, true), ("old", None, true, false)]
+            [
+                ("db", Some(1), true, false),
+                ("web", Some(1), true, true),
+                ("old", None, true, false)
+            ]
         );
         assert!(status.services[0].reasons[0].contains("db"));
     }

@@ -1,11 +1,14 @@
 //! Results as text for people: tables, plans, findings, outcomes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
-use super::json::{Check, FindingItem, LeftAlone, ScaledService, Scale, ServiceState, Status, StatusService};
+use super::json::{
+    Check, FindingItem, LeftAlone, Scale, ScaledService, ServiceState, Status, StatusService,
+};
 use crate::duration;
 use crate::engine::Engine;
 use crate::plan::{Plan, Start, Step};
@@ -18,13 +21,21 @@ pub struct Paint(pub bool);
 impl Paint {
     fn with(self, color: AnsiColor, text: &str) -> String {
         let style = Style::new().fg_color(Some(color.into()));
-        if self.0 { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if self.0 {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
 /// `1 replica`, `3 replicas`.
 pub fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
 }
 
 /// `a, b and c`.
@@ -44,7 +55,9 @@ fn table(width: Option<u16>, header: &[&str]) -> Table {
     table.load_style(presets::NOTHING).set_header(header);
     match width {
         Some(width) => {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(width);
         }
         None => {
             table.set_content_arrangement(ContentArrangement::Disabled);
@@ -66,16 +79,29 @@ fn print_table(table: &Table) -> String {
 }
 
 /// The table of `rscale status`; `details` adds what stands in the way of a second replica.
-pub fn status(status: &Status, project: &Project, details: bool, paint: Paint, width: Option<u16>) -> String {
+pub fn status(
+    status: &Status,
+    project: &Project,
+    details: bool,
+    paint: Paint,
+    width: Option<u16>,
+) -> String {
     if status.services.is_empty() {
         return format!("{}: no services\n", status.project);
     }
-    let mut table = table(width, &["SERVICE", "REPLICAS", "HEALTHY", "STATE", "PORTS", "RESTARTS", "UPTIME"]);
+    let mut table = table(
+        width,
+        &[
+            "SERVICE", "REPLICAS", "HEALTHY", "STATE", "PORTS", "RESTARTS", "UPTIME",
+        ],
+    );
     for service in &status.services {
         table.add_row([
             Cell::new(&service.name),
             Cell::new(replicas(service)),
-            Cell::new(service.healthy.map_or("-".into(), |healthy| format!("{healthy}/{}", service.running))),
+            Cell::new(service.healthy.map_or("-".into(), |healthy| {
+                format!("{healthy}/{}", service.running)
+            })),
             Cell::new(state(service)),
             Cell::new(ports(service)),
             Cell::new(restarts(service)),
@@ -85,12 +111,16 @@ pub fn status(status: &Status, project: &Project, details: bool, paint: Paint, w
     // Painted after the layout: escape sequences would count as columns.
     let mut text = print_table(&table);
     if paint.0 {
-        text = text.lines().map(|line| paint_row(line, paint) + "\n").collect();
+        text = text
+            .lines()
+            .map(|line| paint_row(line, paint) + "\n")
+            .collect();
     }
     if details {
-        let reasons = status.services.iter().flat_map(|service| &service.reasons);
-        for reason in reasons {
-            let _ = writeln!(text, "{reason}");
+        for service in &status.services {
+            for reason in &service.reasons {
+                let _ = writeln!(text, "{}: {reason}", service.name);
+            }
         }
     }
     text
@@ -138,35 +168,89 @@ fn state(service: &StatusService) -> String {
     text
 }
 
-/// Published ports, those of the replicas of one kind together: `8000-8002->80/tcp`.
+/// Published ports, those of all replicas together: `8000-8002->80/tcp`.
 fn ports(service: &StatusService) -> String {
-    let mut shown: Vec<&str> = Vec::new();
-    for port in service.containers.iter().flat_map(|container| &container.ports) {
+    let mut by_target: Vec<(&str, &str, BTreeSet<u16>)> = Vec::new();
+    let mut others: Vec<&str> = Vec::new();
+    for port in service
+        .containers
+        .iter()
+        .flat_map(|container| &container.ports)
+    {
         // The IPv6 twin of an address says nothing new; nor does a port that is not published.
         if port.starts_with(":::") || port.starts_with("[::]") || !port.contains("->") {
             continue;
         }
         let port = port.strip_prefix("0.0.0.0:").unwrap_or(port);
-        if !shown.contains(&port) {
-            shown.push(port);
+        let parts = port.split_once("->").and_then(|(host, target)| {
+            let (address, number) = host.rsplit_once(':').unwrap_or(("", host));
+            Some((address, target, number.parse().ok()?))
+        });
+        let Some((address, target, number)) = parts else {
+            if !others.contains(&port) {
+                others.push(port);
+            }
+            continue;
+        };
+        match by_target
+            .iter_mut()
+            .find(|(a, t, _)| (*a, *t) == (address, target))
+        {
+            Some((_, _, numbers)) => {
+                numbers.insert(number);
+            }
+            None => by_target.push((address, target, BTreeSet::from([number]))),
         }
     }
-    if shown.len() > 3 {
-        return format!("{}, +{} more", shown[..2].join(", "), shown.len() - 2);
-    }
+    let merged = by_target.iter().map(|(address, target, numbers)| {
+        let colon = if address.is_empty() { "" } else { ":" };
+        format!("{address}{colon}{}->{target}", ranges(numbers))
+    });
+    let shown: Vec<String> = merged
+        .chain(others.iter().map(ToString::to_string))
+        .collect();
     shown.join(", ")
 }
 
+/// `8000-8002,8005`.
+fn ranges(numbers: &BTreeSet<u16>) -> String {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words = runs.iter().map(|(first, last)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    });
+    words.collect::<Vec<_>>().join(",")
+}
+
 fn restarts(service: &StatusService) -> String {
-    let known: Option<Vec<u32>> = service.containers.iter().map(|container| container.restarts).collect();
-    known.map_or("?".into(), |restarts| restarts.iter().sum::<u32>().to_string())
+    let known: Option<Vec<u32>> = service
+        .containers
+        .iter()
+        .map(|container| container.restarts)
+        .collect();
+    known.map_or("?".into(), |restarts| {
+        restarts.iter().sum::<u32>().to_string()
+    })
 }
 
 /// The uptimes of the oldest and the youngest replica, as the engine words them.
 fn uptime(project: &Project, service: &StatusService) -> String {
     let mut uptimes: Vec<&str> = Vec::new();
     for replica in project.replicas(&service.name) {
-        if let Some(uptime) = replica.uptime.as_deref().filter(|uptime| !uptimes.contains(uptime)) {
+        if let Some(uptime) = replica
+            .uptime
+            .as_deref()
+            .filter(|uptime| !uptimes.contains(uptime))
+        {
             uptimes.push(uptime);
         }
     }
@@ -180,8 +264,19 @@ fn uptime(project: &Project, service: &StatusService) -> String {
 /// One line per finding, its hint below.
 pub fn findings(check: &Check, paint: Paint) -> String {
     let mut text = String::new();
-    for FindingItem { rule, severity, message, hint, .. } in &check.findings {
-        let color = if severity == "error" { AnsiColor::Red } else { AnsiColor::Yellow };
+    for FindingItem {
+        rule,
+        severity,
+        message,
+        hint,
+        ..
+    } in &check.findings
+    {
+        let color = if severity == "error" {
+            AnsiColor::Red
+        } else {
+            AnsiColor::Yellow
+        };
         let _ = writeln!(text, "{}[{rule}]: {message}", paint.with(color, severity));
         let _ = writeln!(text, "  hint: {hint}");
     }
@@ -195,12 +290,23 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
         let note = match (change.is_none(), change.restarted) {
             (true, _) => "  (nothing to do)".to_owned(),
             (false, 0) => String::new(),
-            (false, count) => format!("  ({} that does not run is started)", plural(count as usize, "replica")),
+            (false, count) => format!(
+                "  ({} that does not run is started)",
+                plural(count as usize, "replica")
+            ),
         };
-        let _ = writeln!(text, "{}: {} -> {}{note}", change.service, change.from, change.to);
+        let _ = writeln!(
+            text,
+            "{}: {} -> {}{note}",
+            change.service, change.from, change.to
+        );
     }
     for (service, count) in &plan.dependencies {
-        let _ = writeln!(text, "{service}: started as a dependency, {}", plural(*count as usize, "replica"));
+        let _ = writeln!(
+            text,
+            "{service}: started as a dependency, {}",
+            plural(*count as usize, "replica")
+        );
     }
     for (number, step) in plan.steps.iter().enumerate() {
         let _ = writeln!(text, "{}. {}", number + 1, describe(step));
@@ -219,12 +325,17 @@ fn describe(step: &Step) -> String {
                 .iter()
                 .map(|victim| format!("{} ({})", victim.name, victim.reason.as_str()))
                 .collect();
-            let grace = step.grace.map_or(String::new(), |grace| format!(", grace {}", duration::show(grace)));
+            let grace = step.grace.map_or(String::new(), |grace| {
+                format!(", grace {}", duration::show(grace))
+            });
             format!("remove {}{grace}", list(&victims))
         }
         Step::Create(step) => {
-            let counts: Vec<String> =
-                step.counts.iter().map(|(service, count)| format!("{service} up to {count}")).collect();
+            let counts: Vec<String> = step
+                .counts
+                .iter()
+                .map(|(service, count)| format!("{service} up to {count}"))
+                .collect();
             let how = match step.start {
                 Start::ByRscale => "create",
                 Start::ByCompose => "create and start",
@@ -246,9 +357,19 @@ fn describe(step: &Step) -> String {
 /// The outcome of a scale: a line per service, then what was left alone.
 pub fn scale(scale: &Scale, paint: Paint) -> String {
     let mut text = String::new();
-    let name_width = scale.services.iter().map(|service| service.name.len()).max().unwrap_or(0);
+    let name_width = scale
+        .services
+        .iter()
+        .map(|service| service.name.len())
+        .max()
+        .unwrap_or(0);
     for service in &scale.services {
-        let _ = writeln!(text, "{:name_width$}  {}", service.name, line(service, paint));
+        let _ = writeln!(
+            text,
+            "{:name_width$}  {}",
+            service.name,
+            line(service, paint)
+        );
     }
     text.push_str(&left_alone(&scale.left_alone));
     let untouched = &scale.untouched;
@@ -260,23 +381,46 @@ pub fn scale(scale: &Scale, paint: Paint) -> String {
             list(&untouched.changed)
         );
     } else if untouched.containers > 0 {
-        let _ = writeln!(text, "other services: {} untouched", plural(untouched.containers, "container"));
+        let _ = writeln!(
+            text,
+            "other services: {} untouched",
+            plural(untouched.containers, "container")
+        );
     }
     text
 }
 
 fn line(service: &ScaledService, paint: Paint) -> String {
-    let ScaledService { from, to, running, healthy, seconds, .. } = service;
+    let ScaledService {
+        from,
+        to,
+        running,
+        healthy,
+        seconds,
+        ..
+    } = service;
     let now = match healthy {
         Some(healthy) => format!("{running} running, {healthy} healthy"),
         None => format!("{running} running"),
     };
     let took = duration::show(std::time::Duration::from_secs_f64(*seconds));
     match service.outcome.as_str() {
-        "scaled" => format!("{from} -> {to}  {} in {took} ({now})", paint.with(AnsiColor::Green, "scaled")),
-        "unchanged" => format!("{to}  {} ({now})", paint.with(AnsiColor::BrightBlack, "unchanged")),
-        "rolled_back" => format!("{from} -> {to}  {} ({now})", paint.with(AnsiColor::Red, "rolled back")),
-        other => format!("{from} -> {to}  {} ({now})", paint.with(AnsiColor::Red, other)),
+        "scaled" => format!(
+            "{from} -> {to}  {} in {took} ({now})",
+            paint.with(AnsiColor::Green, "scaled")
+        ),
+        "unchanged" => format!(
+            "{to}  {} ({now})",
+            paint.with(AnsiColor::BrightBlack, "unchanged")
+        ),
+        "rolled_back" => format!(
+            "{from} -> {to}  {} ({now})",
+            paint.with(AnsiColor::Red, "rolled back")
+        ),
+        other => format!(
+            "{from} -> {to}  {} ({now})",
+            paint.with(AnsiColor::Red, other)
+        ),
     }
 }
 
@@ -290,7 +434,12 @@ pub fn left_alone(items: &[LeftAlone]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{list, plural};
+    use super::{list, plural, ranges};
+
+    #[test]
+    fn ports_in_a_row_are_one_range() {
+        assert_eq!(ranges(&[8001, 8000, 8002, 8005].into()), "8000-8002,8005");
+    }
 
     #[test]
     fn words_counts_and_lists() {

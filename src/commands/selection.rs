@@ -1,0 +1,138 @@
+//! Which services a scale is about: the named ones, or for `scale-all` every one that can be scaled.
+
+use std::collections::BTreeMap;
+
+use wildmatch::WildMatch;
+
+use crate::error::{Error, Exit, Result};
+use crate::preflight::{self, Finding, Rule, Severity};
+use crate::project::Project;
+use crate::project::declared::Declared;
+use crate::project::target::{Count, Targets};
+use crate::report::json::LeftAlone;
+use crate::suggest;
+
+/// Which services.
+#[derive(Debug)]
+pub enum Asked {
+    Named(Targets),
+    All {
+        count: Count,
+        only: Vec<String>,
+        except: Vec<String>,
+    },
+}
+
+/// Refuses names that are not in the file.
+///
+/// # Errors
+/// Names the nearest right one and lists the others.
+pub fn known_services<'a>(
+    declared: &Declared,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Result<()> {
+    for name in names {
+        if declared.services.contains_key(name) {
+            continue;
+        }
+        let services: Vec<&str> = declared.services.keys().map(String::as_str).collect();
+        let mut error = Error::usage(format!(
+            "project `{}` has no service `{name}`",
+            declared.name
+        ));
+        if let Some(nearest) = suggest::nearest(name, services.iter().copied()) {
+            error = error.hint(format!("did you mean `{nearest}`?"));
+        }
+        return Err(error.hint(format!("its services: {}", services.join(", "))));
+    }
+    Ok(())
+}
+
+/// The counts wished for; a relative one may have come out below 0.
+pub type Wish = BTreeMap<String, i64>;
+
+/// The counts wished for, and what `scale-all` leaves alone.
+pub fn wish(project: &Project, asked: &Asked) -> Result<(Wish, Vec<LeftAlone>)> {
+    match asked {
+        Asked::Named(targets) => {
+            let resolve = |(service, count): (&String, &Count)| {
+                (service.clone(), count.resolve(project.count(service)))
+            };
+            Ok((targets.0.iter().map(resolve).collect(), Vec::new()))
+        }
+        Asked::All {
+            count,
+            only,
+            except,
+        } => everything(project, *count, only, except),
+    }
+}
+
+fn everything(
+    project: &Project,
+    wanted: Count,
+    only: &[String],
+    except: &[String],
+) -> Result<(Wish, Vec<LeftAlone>)> {
+    let active = || {
+        project
+            .declared
+            .services
+            .values()
+            .filter(|service| project.is_active(service))
+    };
+    for pattern in only.iter().chain(except) {
+        let matcher = WildMatch::new(pattern);
+        if !active().any(|service| matcher.matches(&service.name)) {
+            let names: Vec<&str> = active().map(|service| service.name.as_str()).collect();
+            return Err(Error::usage(format!("no service matches `{pattern}`"))
+                .hint(format!("the services: {}", names.join(", "))));
+        }
+    }
+    let matches = |patterns: &[String], name: &str| {
+        patterns
+            .iter()
+            .any(|pattern| WildMatch::new(pattern).matches(name))
+    };
+    let (mut wish, mut left_alone) = (Wish::new(), Vec::new());
+    for service in active() {
+        let name = &service.name;
+        if (!only.is_empty() && !matches(only, name)) || matches(except, name) {
+            continue;
+        }
+        let resolved = wanted.resolve(project.count(name));
+        match reason_to_leave_alone(project, name, resolved) {
+            Some(reason) => left_alone.push(LeftAlone {
+                name: name.clone(),
+                reason,
+            }),
+            None => {
+                wish.insert(name.clone(), resolved);
+            }
+        }
+    }
+    if wish.is_empty() {
+        let reasons = left_alone.iter().map(|item| item.reason.clone());
+        return Err(
+            Error::new(Exit::Refused, "no service of this project can be scaled").hints(reasons),
+        );
+    }
+    Ok((wish, left_alone))
+}
+
+fn reason_to_leave_alone(project: &Project, name: &str, count: i64) -> Option<String> {
+    let service = project.service(name)?;
+    let as_second = preflight::obstacles(project, name, 2);
+    let asked = u32::try_from(count).unwrap_or(0);
+    let as_asked = preflight::obstacles(project, name, asked);
+    let counts = |finding: &&Finding| {
+        finding.severity == Severity::Error
+            // A store without a volume could be multiplied, and each would hold other data.
+            || (finding.rule == Rule::Stateful && service.policy.scalable != Some(true))
+    };
+    let finding = as_second
+        .iter()
+        .find(|finding| counts(finding) && finding.rule != Rule::Limits);
+    let finding = finding.or_else(|| as_asked.iter().find(counts));
+    finding.map(|finding| finding.message.clone())
+}
