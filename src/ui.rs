@@ -14,6 +14,9 @@ use crate::duration;
 use crate::error::Error;
 use crate::report::text::{Paint, plural};
 
+/// Columns below which the bar itself makes room for its words.
+const BAR_NEEDS: u16 = 76;
+
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -167,7 +170,7 @@ impl Ui {
             Event::Pausing(time) => self.note(&format!("pausing for {}", duration::show(time))),
             Event::RollingBack { because } => {
                 self.clear_bars();
-                self.note(&format!("{because}: rolling back"));
+                self.note(&format!("rolling back: {because}"));
             }
             Event::Output(line) if self.is_verbose() => self.say(&format!("  | {}", line.trim())),
             Event::Output(_) => {}
@@ -209,10 +212,12 @@ impl Ui {
         let bars = self.bars.as_ref()?;
         let mut by_service = self.by_service.borrow_mut();
         let bar = by_service.entry(service.to_owned()).or_insert_with(|| {
-            let template = if self.paint_stderr {
-                "{prefix:16!} {bar:18.green/dim} {wide_msg} {elapsed:>4.dim}"
-            } else {
-                "{prefix:16!} {bar:18} {wide_msg} {elapsed:>4}"
+            let narrow = terminal_size::terminal_size_of(io::stderr())
+                .is_some_and(|(width, _)| width.0 < BAR_NEEDS);
+            let template = match (narrow, self.paint_stderr) {
+                (true, _) => "{prefix:16!} {wide_msg} {elapsed:>4}",
+                (false, true) => "{prefix:16!} {bar:18.green/dim} {wide_msg} {elapsed:>4.dim}",
+                (false, false) => "{prefix:16!} {bar:18} {wide_msg} {elapsed:>4}",
             };
             let style = ProgressStyle::with_template(template).expect("the template is right");
             let bar = bars.add(ProgressBar::new(1).with_style(style.progress_chars("━╸ ")));

@@ -220,6 +220,10 @@ impl<'a> Run<'a> {
 
     /// Runs the plan. What fails is in the result; nothing is left half-made unless it says so.
     pub async fn apply(self) -> Applied {
+        if self.plan.is_empty() {
+            let before = self.before;
+            return self.result(before, None);
+        }
         let outcome = self.perform_all().await;
         let failure = match outcome {
             Ok(()) => None,

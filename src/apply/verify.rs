@@ -54,17 +54,18 @@ pub fn judge(vitals: &Vitals, standard: Standard) -> Verdict {
         )),
         (State::Exited | State::Dead | State::Removing, _) => Verdict::Failed(ended()),
         (State::Created, _) if !vitals.error.is_empty() => Verdict::Failed(ended()),
-        (State::Created, _) => Verdict::Waiting("still in state `created`".into()),
+        (State::Created, _) => Verdict::Waiting("is still in state `created`".into()),
         (State::Paused, _) => Verdict::Failed("is paused".into()),
-        (State::Restarting, _) => {
-            Verdict::Waiting(format!("restarting, last exit code {}", vitals.exit_code))
-        }
+        (State::Restarting, _) => Verdict::Waiting(format!(
+            "is restarting, last exit code {}",
+            vitals.exit_code
+        )),
         (State::Running, Some(Health::Unhealthy)) => Verdict::Failed("became unhealthy".into()),
         (State::Running, Some(Health::Healthy)) => Verdict::Ready,
-        (State::Running, Some(Health::Starting)) => Verdict::Waiting("not healthy yet".into()),
+        (State::Running, Some(Health::Starting)) => Verdict::Waiting("is not healthy yet".into()),
         (State::Running, None) if standard.uptime >= standard.stable => Verdict::Ready,
         (State::Running, None) => Verdict::Waiting(format!(
-            "not up for {} yet",
+            "has not been up for {} yet",
             duration::show(standard.stable)
         )),
     }
@@ -263,13 +264,18 @@ mod tests {
         let failed = |why: &str| Verdict::Failed(why.into());
         for (state, health, uptime, verdict) in [
             (State::Running, None, 1000, Verdict::Ready),
-            (State::Running, None, 999, waiting("not up for 1s yet")),
+            (
+                State::Running,
+                None,
+                999,
+                waiting("has not been up for 1s yet"),
+            ),
             (State::Running, Some(Health::Healthy), 0, Verdict::Ready),
             (
                 State::Running,
                 Some(Health::Starting),
                 9999,
-                waiting("not healthy yet"),
+                waiting("is not healthy yet"),
             ),
             (
                 State::Running,
@@ -277,12 +283,17 @@ mod tests {
                 9999,
                 failed("became unhealthy"),
             ),
-            (State::Created, None, 0, waiting("still in state `created`")),
+            (
+                State::Created,
+                None,
+                0,
+                waiting("is still in state `created`"),
+            ),
             (
                 State::Restarting,
                 None,
                 0,
-                waiting("restarting, last exit code 3"),
+                waiting("is restarting, last exit code 3"),
             ),
             (State::Exited, None, 0, failed("exited with code 3")),
             (State::Dead, None, 0, failed("exited with code 3")),

@@ -9,7 +9,7 @@ use crate::cli::{Format, StatusArgs};
 use crate::error::{Exit, Result};
 use crate::project::Project;
 use crate::report::json::{self, Status, StatusService};
-use crate::report::{status, text};
+use crate::report::{status, table};
 
 /// Shows what runs.
 pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
@@ -56,7 +56,7 @@ fn rendered(session: &Session<'_>, project: &Project, args: &StatusArgs) -> Stri
     let (ui, status) = (session.ui, document(session, project, args));
     match ui.format() {
         Format::Json => json::render(&status),
-        Format::Text => text::status(&status, project, ui.is_verbose(), ui.paint(), ui.width()),
+        Format::Text => table::status(&status, project, ui.is_verbose(), ui.paint(), ui.width()),
     }
 }
 

@@ -1,14 +1,10 @@
 //! Results as text for people: tables, plans, findings, outcomes.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, ContentArrangement, Table, presets};
 
-use super::json::{
-    Check, FindingItem, LeftAlone, Scale, ScaledService, ServiceState, Status, StatusService,
-};
+use super::json::{Check, FindingItem, LeftAlone, Scale, ScaledService};
 use crate::duration;
 use crate::engine::Engine;
 use crate::plan::{Plan, Start, Step};
@@ -19,7 +15,7 @@ use crate::project::Project;
 pub struct Paint(pub bool);
 
 impl Paint {
-    fn with(self, color: AnsiColor, text: &str) -> String {
+    pub fn with(self, color: AnsiColor, text: &str) -> String {
         let style = Style::new().fg_color(Some(color.into()));
         if self.0 {
             format!("{style}{text}{style:#}")
@@ -47,217 +43,6 @@ pub fn list<S: AsRef<str>>(items: &[S]) -> String {
             let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
             format!("{} and {}", first.join(", "), last.as_ref())
         }
-    }
-}
-
-fn table(width: Option<u16>, header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    match width {
-        Some(width) => {
-            table
-                .set_content_arrangement(ContentArrangement::Dynamic)
-                .set_width(width);
-        }
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-fn print_table(table: &Table) -> String {
-    let mut text = String::new();
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// The table of `rscale status`; `details` adds what stands in the way of a second replica.
-pub fn status(
-    status: &Status,
-    project: &Project,
-    details: bool,
-    paint: Paint,
-    width: Option<u16>,
-) -> String {
-    if status.services.is_empty() {
-        return format!("{}: no services\n", status.project);
-    }
-    let mut table = table(
-        width,
-        &[
-            "SERVICE", "REPLICAS", "HEALTHY", "STATE", "PORTS", "RESTARTS", "UPTIME",
-        ],
-    );
-    for service in &status.services {
-        table.add_row([
-            Cell::new(&service.name),
-            Cell::new(replicas(service)),
-            Cell::new(service.healthy.map_or("-".into(), |healthy| {
-                format!("{healthy}/{}", service.running)
-            })),
-            Cell::new(state(service)),
-            Cell::new(ports(service)),
-            Cell::new(restarts(service)),
-            Cell::new(uptime(project, service)),
-        ]);
-    }
-    // Painted after the layout: escape sequences would count as columns.
-    let mut text = print_table(&table);
-    if paint.0 {
-        text = text
-            .lines()
-            .map(|line| paint_row(line, paint) + "\n")
-            .collect();
-    }
-    if details {
-        for service in &status.services {
-            for reason in &service.reasons {
-                let _ = writeln!(text, "{}: {reason}", service.name);
-            }
-        }
-    }
-    text
-}
-
-fn paint_row(line: &str, paint: Paint) -> String {
-    for (word, color) in [
-        (ServiceState::Ok, AnsiColor::Green),
-        (ServiceState::Starting, AnsiColor::Yellow),
-        (ServiceState::Degraded, AnsiColor::Red),
-        (ServiceState::Stopped, AnsiColor::BrightBlack),
-    ] {
-        let plain = format!(" {} ", word.as_str());
-        if let Some(at) = line.find(&plain) {
-            let (before, after) = (&line[..=at], &line[at + plain.len() - 1..]);
-            return format!("{before}{}{after}", paint.with(color, word.as_str()));
-        }
-    }
-    line.to_owned()
-}
-
-fn replicas(service: &StatusService) -> String {
-    let now = format!("{}/{}", service.running, service.replicas);
-    match service.declared {
-        None => format!("{now} (orphan)"),
-        Some(declared) if service.drift => format!("{now} (declared {declared})"),
-        Some(_) => now,
-    }
-}
-
-fn state(service: &StatusService) -> String {
-    let mut text = service.state.as_str().to_owned();
-    let mut odd: Vec<String> = Vec::new();
-    for container in &service.containers {
-        let word = match (container.state.as_str(), container.health.as_deref()) {
-            ("running", Some("unhealthy")) => "unhealthy",
-            ("running", _) => continue,
-            (state, _) => state,
-        };
-        odd.push(format!("{} {word}", container.number));
-    }
-    if !odd.is_empty() {
-        let _ = write!(text, " (#{})", odd.join(", #"));
-    }
-    text
-}
-
-/// Published ports, those of all replicas together: `8000-8002->80/tcp`.
-fn ports(service: &StatusService) -> String {
-    let mut by_target: Vec<(&str, &str, BTreeSet<u16>)> = Vec::new();
-    let mut others: Vec<&str> = Vec::new();
-    for port in service
-        .containers
-        .iter()
-        .flat_map(|container| &container.ports)
-    {
-        // The IPv6 twin of an address says nothing new; nor does a port that is not published.
-        if port.starts_with(":::") || port.starts_with("[::]") || !port.contains("->") {
-            continue;
-        }
-        let port = port.strip_prefix("0.0.0.0:").unwrap_or(port);
-        let parts = port.split_once("->").and_then(|(host, target)| {
-            let (address, number) = host.rsplit_once(':').unwrap_or(("", host));
-            Some((address, target, number.parse().ok()?))
-        });
-        let Some((address, target, number)) = parts else {
-            if !others.contains(&port) {
-                others.push(port);
-            }
-            continue;
-        };
-        match by_target
-            .iter_mut()
-            .find(|(a, t, _)| (*a, *t) == (address, target))
-        {
-            Some((_, _, numbers)) => {
-                numbers.insert(number);
-            }
-            None => by_target.push((address, target, BTreeSet::from([number]))),
-        }
-    }
-    let merged = by_target.iter().map(|(address, target, numbers)| {
-        let colon = if address.is_empty() { "" } else { ":" };
-        format!("{address}{colon}{}->{target}", ranges(numbers))
-    });
-    let shown: Vec<String> = merged
-        .chain(others.iter().map(ToString::to_string))
-        .collect();
-    shown.join(", ")
-}
-
-/// `8000-8002,8005`.
-fn ranges(numbers: &BTreeSet<u16>) -> String {
-    let mut runs: Vec<(u16, u16)> = Vec::new();
-    for &number in numbers {
-        match runs.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    let words = runs.iter().map(|(first, last)| {
-        if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        }
-    });
-    words.collect::<Vec<_>>().join(",")
-}
-
-fn restarts(service: &StatusService) -> String {
-    let known: Option<Vec<u32>> = service
-        .containers
-        .iter()
-        .map(|container| container.restarts)
-        .collect();
-    known.map_or("?".into(), |restarts| {
-        restarts.iter().sum::<u32>().to_string()
-    })
-}
-
-/// The uptimes of the oldest and the youngest replica, as the engine words them.
-fn uptime(project: &Project, service: &StatusService) -> String {
-    let mut uptimes: Vec<&str> = Vec::new();
-    for replica in project.replicas(&service.name) {
-        if let Some(uptime) = replica
-            .uptime
-            .as_deref()
-            .filter(|uptime| !uptimes.contains(uptime))
-        {
-            uptimes.push(uptime);
-        }
-    }
-    match uptimes.as_slice() {
-        [] => "-".into(),
-        [one] => (*one).to_owned(),
-        [first, .., last] => format!("{first} … {last}"),
     }
 }
 
@@ -434,12 +219,7 @@ pub fn left_alone(items: &[LeftAlone]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{list, plural, ranges};
-
-    #[test]
-    fn ports_in_a_row_are_one_range() {
-        assert_eq!(ranges(&[8001, 8000, 8002, 8005].into()), "8000-8002,8005");
-    }
+    use super::{list, plural};
 
     #[test]
     fn words_counts_and_lists() {

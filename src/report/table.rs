@@ -1,0 +1,265 @@
+//! The table of `rscale status`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anstyle::AnsiColor;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::json::{ServiceState, Status, StatusService};
+use super::text::Paint;
+use crate::project::Project;
+
+const HEADER: [&str; 7] = [
+    "SERVICE", "REPLICAS", "HEALTHY", "STATE", "PORTS", "RESTARTS", "UPTIME",
+];
+/// Columns that a narrow terminal goes without, first ones first.
+const DISPENSABLE: [&str; 4] = ["UPTIME", "RESTARTS", "PORTS", "HEALTHY"];
+/// Between two columns.
+const GAP: usize = 2;
+
+/// The table, as wide as `width` allows; `details` adds what stands in the way of a second replica.
+pub fn status(
+    status: &Status,
+    project: &Project,
+    details: bool,
+    paint: Paint,
+    width: Option<u16>,
+) -> String {
+    if status.services.is_empty() {
+        return format!("{}: no services\n", status.project);
+    }
+    let rows: Vec<[String; 7]> = status
+        .services
+        .iter()
+        .map(|service| row(project, service))
+        .collect();
+    let mut text = print(&rows, &columns(&rows, width), width);
+    if paint.0 {
+        // Painted after the layout: escape sequences would count as columns.
+        text = text
+            .lines()
+            .map(|line| paint_row(line, paint) + "\n")
+            .collect();
+    }
+    if details {
+        for reason in status.services.iter().flat_map(|service| &service.reasons) {
+            let _ = writeln!(text, "{reason}");
+        }
+    }
+    text
+}
+
+fn row(project: &Project, service: &StatusService) -> [String; 7] {
+    let healthy = service.healthy.map_or("-".into(), |healthy| {
+        format!("{healthy}/{}", service.running)
+    });
+    [
+        service.name.clone(),
+        replicas(service),
+        healthy,
+        state(service),
+        ports(service),
+        restarts(service),
+        uptime(project, service),
+    ]
+}
+
+/// The columns, by index, that fit.
+fn columns(rows: &[[String; 7]], width: Option<u16>) -> Vec<usize> {
+    let mut columns: Vec<usize> = (0..HEADER.len()).collect();
+    let Some(width) = width.map(usize::from) else {
+        return columns;
+    };
+    let widest = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([HEADER[column].len()]).max().unwrap_or(0) + GAP
+    };
+    for name in DISPENSABLE {
+        if columns.iter().map(|column| widest(*column)).sum::<usize>() <= width + GAP {
+            break;
+        }
+        columns.retain(|column| HEADER[*column] != name);
+    }
+    columns
+}
+
+fn print(rows: &[[String; 7]], columns: &[usize], width: Option<u16>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(columns.iter().map(|column| HEADER[*column]))
+        .set_content_arrangement(ContentArrangement::Disabled);
+    if let Some(width) = width {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width + 2);
+    }
+    for row in rows {
+        table.add_row(columns.iter().map(|column| &row[*column]));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
+    lines.collect()
+}
+
+fn paint_row(line: &str, paint: Paint) -> String {
+    for (word, color) in [
+        (ServiceState::Ok, AnsiColor::Green),
+        (ServiceState::Starting, AnsiColor::Yellow),
+        (ServiceState::Degraded, AnsiColor::Red),
+        (ServiceState::Stopped, AnsiColor::BrightBlack),
+    ] {
+        let plain = format!(" {} ", word.as_str());
+        if let Some(at) = line.find(&plain) {
+            let (before, after) = (&line[..=at], &line[at + plain.len() - 1..]);
+            return format!("{before}{}{after}", paint.with(color, word.as_str()));
+        }
+    }
+    line.to_owned()
+}
+
+fn replicas(service: &StatusService) -> String {
+    let now = format!("{}/{}", service.running, service.replicas);
+    match service.declared {
+        None => format!("{now} (orphan)"),
+        Some(declared) if service.drift => format!("{now} (declared {declared})"),
+        Some(_) => now,
+    }
+}
+
+fn state(service: &StatusService) -> String {
+    let mut text = service.state.as_str().to_owned();
+    let mut odd: Vec<String> = Vec::new();
+    for container in &service.containers {
+        let word = match (container.state.as_str(), container.health.as_deref()) {
+            ("running", Some("unhealthy")) => "unhealthy",
+            ("running", _) => continue,
+            (state, _) => state,
+        };
+        odd.push(format!("{} {word}", container.number));
+    }
+    if !odd.is_empty() {
+        let _ = write!(text, " (#{})", odd.join(", #"));
+    }
+    text
+}
+
+/// Published ports, those of all replicas together: `8000-8002->80/tcp`.
+fn ports(service: &StatusService) -> String {
+    let mut by_target: Vec<(&str, &str, BTreeSet<u16>)> = Vec::new();
+    let mut others: Vec<&str> = Vec::new();
+    for port in service
+        .containers
+        .iter()
+        .flat_map(|container| &container.ports)
+    {
+        // The IPv6 twin of an address says nothing new; nor does a port that is not published.
+        if port.starts_with(":::") || port.starts_with("[::]") || !port.contains("->") {
+            continue;
+        }
+        let port = port.strip_prefix("0.0.0.0:").unwrap_or(port);
+        let parts = port.split_once("->").and_then(|(host, target)| {
+            let (address, number) = host.rsplit_once(':').unwrap_or(("", host));
+            Some((address, target, number.parse().ok()?))
+        });
+        let Some((address, target, number)) = parts else {
+            if !others.contains(&port) {
+                others.push(port);
+            }
+            continue;
+        };
+        match by_target
+            .iter_mut()
+            .find(|(a, t, _)| (*a, *t) == (address, target))
+        {
+            Some((_, _, numbers)) => {
+                numbers.insert(number);
+            }
+            None => by_target.push((address, target, BTreeSet::from([number]))),
+        }
+    }
+    let merged = by_target.iter().map(|(address, target, numbers)| {
+        let colon = if address.is_empty() { "" } else { ":" };
+        format!("{address}{colon}{}->{target}", ranges(numbers))
+    });
+    let shown: Vec<String> = merged
+        .chain(others.iter().map(ToString::to_string))
+        .collect();
+    shown.join(", ")
+}
+
+/// `8000-8002,8005`.
+fn ranges(numbers: &BTreeSet<u16>) -> String {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words = runs.iter().map(|(first, last)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    });
+    words.collect::<Vec<_>>().join(",")
+}
+
+fn restarts(service: &StatusService) -> String {
+    let known: Option<Vec<u32>> = service
+        .containers
+        .iter()
+        .map(|container| container.restarts)
+        .collect();
+    known.map_or("?".into(), |restarts| {
+        restarts.iter().sum::<u32>().to_string()
+    })
+}
+
+/// The uptimes of the oldest and the youngest replica, as the engine words them.
+fn uptime(project: &Project, service: &StatusService) -> String {
+    let mut uptimes: Vec<&str> = Vec::new();
+    for replica in project.replicas(&service.name) {
+        if let Some(uptime) = replica
+            .uptime
+            .as_deref()
+            .filter(|uptime| !uptimes.contains(uptime))
+        {
+            uptimes.push(uptime);
+        }
+    }
+    match uptimes.as_slice() {
+        [] => "-".into(),
+        [one] => (*one).to_owned(),
+        [first, .., last] => format!("{first} … {last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{columns, ranges};
+
+    #[test]
+    fn ports_in_a_row_are_one_range() {
+        assert_eq!(ranges(&[8001, 8000, 8002, 8005].into()), "8000-8002,8005");
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_what_matters_most() {
+        let row = ["web-django", "3/3", "3/3", "ok", "", "0", "2 minutes"].map(str::to_owned);
+        for (width, kept) in [
+            (None, vec![0, 1, 2, 3, 4, 5, 6]),
+            (Some(100), vec![0, 1, 2, 3, 4, 5, 6]),
+            (Some(56), vec![0, 1, 2, 3, 4, 5]),
+            (Some(36), vec![0, 1, 2, 3]),
+            (Some(20), vec![0, 1, 3]),
+        ] {
+            assert_eq!(columns(&[row.clone()], width), kept, "{width:?}");
+        }
+    }
+}
