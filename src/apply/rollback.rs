@@ -78,7 +78,7 @@ impl Run<'_> {
             .map(|replica| replica.name.as_str())
             .collect();
         // Their anonymous volumes are as new as they are.
-        self.change_all(&created, |names| self.reach.engine.remove(names, true))
+        self.take_away(&created, true)
             .await
             .map_err(|error| explain(&error))?;
         self.restart_stopped(&touched).await?;
@@ -100,7 +100,7 @@ impl Run<'_> {
             .filter(|replica| replica.can_start() && ran_before(replica))
             .map(|replica| replica.name.as_str())
             .collect();
-        self.change_all(&stopped, |names| self.reach.engine.start(names))
+        self.bring_up(&stopped, &|_| {})
             .await
             .map_err(|error| explain(&error))
     }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{Event, Run, Stop};
 use crate::engine::Milestone;
-use crate::engine::cause::{explain, last_lines};
+use crate::engine::cause::{already_gone, explain, last_lines};
 use crate::error::Error;
 use crate::exec::{CommandError, CommandSpec};
 use crate::plan::{Create, Remove, StartReplicas, Step, batches};
@@ -26,30 +26,36 @@ impl Run<'_> {
         self.reach.run(spec, Some(&on_line)).await.map(|_| ())
     }
 
-    /// Runs one kind of changing command over many containers, several at a time.
-    pub(super) async fn change_all(
+    /// Removes containers, several at a time; one that is gone already is as good as removed.
+    pub(super) async fn take_away(
         &self,
         names: &[&str],
-        command: impl Fn(&[&str]) -> CommandSpec,
-    ) -> Result<(), CommandError> {
-        self.change_each(names, command, &|_| {}).await
-    }
-
-    /// As `change_all`, and tells of each share that succeeded.
-    async fn change_each(
-        &self,
-        names: &[&str],
-        command: impl Fn(&[&str]) -> CommandSpec,
-        done: &dyn Fn(&[&str]),
+        volumes: bool,
     ) -> Result<(), CommandError> {
         let shares = batches(names).map(|names| {
-            let spec = command(names);
+            let spec = self.reach.engine.remove(names, volumes);
             async move {
-                let outcome = self.change(&spec).await;
-                if outcome.is_ok() {
-                    done(names);
+                match self.change(&spec).await {
+                    Err(error) if already_gone(&error) => Ok(()),
+                    outcome => outcome,
                 }
-                outcome
+            }
+        });
+        join_all(shares).await.into_iter().collect()
+    }
+
+    /// Starts containers, several at a time, and tells of each share that came up.
+    pub(super) async fn bring_up(
+        &self,
+        names: &[&str],
+        started: &dyn Fn(&[&str]),
+    ) -> Result<(), CommandError> {
+        let shares = batches(names).map(|names| {
+            let spec = self.reach.engine.start(names);
+            async move {
+                self.change(&spec).await?;
+                started(names);
+                Ok(())
             }
         });
         join_all(shares).await.into_iter().collect()
@@ -105,9 +111,7 @@ impl Run<'_> {
             .iter()
             .map(|victim| victim.name.as_str())
             .collect();
-        self.change_all(&all, |names| self.reach.engine.remove(names, false))
-            .await
-            .map_err(stop)?;
+        self.take_away(&all, false).await.map_err(stop)?;
         self.note_done([service]);
         Ok(())
     }
@@ -188,9 +192,11 @@ impl Run<'_> {
                 self.note_progress(&replica.service, |progress| progress.started += 1);
             }
         };
-        let outcome = self
-            .change_each(&names, |names| self.reach.engine.start(names), &started)
-            .await;
+        let outcome = if step.one_by_one {
+            self.change(&self.reach.engine.start(&names)).await
+        } else {
+            self.bring_up(&names, &started).await
+        };
         outcome.map_err(|error| {
             let explained = explain(&error);
             let named = |replica: &&&Replica| error.stderr().contains(replica.name.as_str());

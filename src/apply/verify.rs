@@ -223,7 +223,8 @@ impl Run<'_> {
 }
 
 fn failed(service: &str, name: &str, why: &str) -> Stop {
-    let error = Error::failed(format!("`{name}` {why}"));
+    let error = Error::failed(format!("`{name}` {why}"))
+        .hint("leave it there and look at it: rscale --keep ...; docker inspect NAME");
     Stop {
         suspects: vec![name.to_owned()],
         ..Stop::new(error).at(service)

@@ -91,6 +91,9 @@ pub async fn scale(
     if scaling.dry_run || preflight::refuses(&prepared.findings) {
         return Ok(prepared.held_back(reach, scaling.dry_run));
     }
+    for line in prepared.not_acted_on() {
+        note(&line);
+    }
     for (service, count) in &prepared.plan.dependencies {
         note(&format!(
             "starting `{service}` ({count}) as well: it is a dependency and does not run"
@@ -134,6 +137,25 @@ impl Prepared {
             findings,
             left_alone,
         })
+    }
+
+    /// Policy that is read but has no effect yet: whoever wrote it must not rely on it.
+    fn not_acted_on(&self) -> Vec<String> {
+        let changed = self.plan.changes.iter().filter(|change| !change.is_none());
+        let policies = changed.filter_map(|change| {
+            let policy = &self.project.service(&change.service)?.policy;
+            let drain = (change.to < change.from && policy.drain.is_some()).then_some("drain");
+            let refresh = (!policy.refresh.is_empty()).then_some("refresh");
+            let keys: Vec<&str> = drain.into_iter().chain(refresh).collect();
+            (!keys.is_empty()).then(|| {
+                let keys = keys.join("` and `");
+                format!(
+                    "`{}`: x-rscale `{keys}` is not acted on yet",
+                    change.service
+                )
+            })
+        });
+        policies.collect()
     }
 
     fn document(&self, reach: Reach<'_>, dry_run: bool, outcome: Outcome) -> Scale {

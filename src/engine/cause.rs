@@ -93,6 +93,34 @@ const KNOWN: &[Known] = &[
         &["docker context ls", "docker context use default"],
     ),
     known(
+        &["executable file not found"],
+        Exit::Failed,
+        "the command of a replica does not exist in its image",
+        &[
+            "correct `command` or `entrypoint` in the compose file; see them resolved: docker compose config",
+        ],
+    ),
+    known(
+        &["exec:", "no such file or directory"],
+        Exit::Failed,
+        "the command of a replica does not exist in its image",
+        &[
+            "correct `command` or `entrypoint` in the compose file; see them resolved: docker compose config",
+        ],
+    ),
+    known(
+        &["exec:", "permission denied"],
+        Exit::Failed,
+        "the command of a replica may not be executed",
+        &["make it executable in the image: chmod +x"],
+    ),
+    known(
+        &["oci runtime create failed"],
+        Exit::Failed,
+        "the engine could not start a replica",
+        &["leave it there and look at it: rscale --keep ...; docker inspect NAME"],
+    ),
+    known(
         &["no configuration file provided"],
         Exit::Unusable,
         "there is no compose file here",
@@ -329,6 +357,20 @@ pub fn explain_reading(error: &CommandError) -> Error {
     explained
 }
 
+/// Whether a removal failed only because what was to be removed is gone, or about to be.
+pub fn already_gone(error: &CommandError) -> bool {
+    let gone = |line: &str| {
+        let line = line.to_lowercase();
+        line.contains("no such container") || line.contains("is already in progress")
+    };
+    let mut lines = error
+        .stderr()
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .peekable();
+    lines.peek().is_some() && lines.all(gone)
+}
+
 /// The error with its command cut: formats and ids make it long, and `-vv` logs it whole.
 fn in_short(error: &CommandError) -> String {
     let text = error.to_string();
@@ -376,7 +418,7 @@ pub fn last_lines(text: &str, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{KNOWN, explain, explain_reading};
+    use super::{KNOWN, already_gone, explain, explain_reading};
     use crate::error::Exit;
     use crate::exec::CommandError;
 
@@ -433,6 +475,11 @@ mod tests {
                 "you may not use the Docker socket",
             ),
             (
+                "Error response from daemon: OCI runtime create failed: runc create failed: unable to start container process: exec: \"/no/such\": stat /no/such: no such file or directory: unknown",
+                Exit::Failed,
+                "the command of a replica does not exist in its image",
+            ),
+            (
                 "no configuration file provided: not found",
                 Exit::Unusable,
                 "there is no compose file here",
@@ -485,6 +532,27 @@ mod tests {
         );
         assert_eq!(error.detail.as_deref(), Some("a\nsomething odd"));
         assert_eq!(explain_reading(&failed("odd")).exit, Exit::Unusable);
+    }
+
+    #[test]
+    fn what_is_gone_needs_no_removal() {
+        for (stderr, gone) in [
+            (
+                "Error response from daemon: removal of container f00 is already in progress",
+                true,
+            ),
+            (
+                "Error: No such container: a\nError: No such container: b\n",
+                true,
+            ),
+            (
+                "Error: No such container: a\nError: device or resource busy\n",
+                false,
+            ),
+            ("", false),
+        ] {
+            assert_eq!(already_gone(&failed(stderr)), gone, "{stderr}");
+        }
     }
 
     #[test]

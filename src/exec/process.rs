@@ -108,7 +108,7 @@ impl ProcessExecutor {
                 return Err(CommandError::Interrupted { stderr: err });
             }
         };
-        tracing::debug!(%command, %status, "ended");
+        tracing::debug!(%command, %status, said = err.trim(), "ended");
         let stdout = String::from_utf8_lossy(&out).into_owned();
         if status.success() {
             return Ok(CommandOutput {

@@ -11,13 +11,16 @@ pub fn who_starts(project: &Project, service: &str, no_deps: bool) -> Start {
     let Some(declared) = project.service(service) else {
         return Start::ByCompose;
     };
-    let only_compose = declared.start_hooks || declared.injected_files || declared.has_port_range();
+    let only_compose = declared.start_hooks || declared.injected_files;
+    // A range could be started one by one, which is what Compose does as well; it is done here only to
+    // leave dependencies alone.
+    let range = declared.has_port_range() && !no_deps;
     let waits = !no_deps
         && declared.depends_on.iter().any(|(name, dependency)| {
             project.service(name).is_some()
                 && !is_satisfied(project.replicas(name), dependency.condition)
         });
-    if only_compose || waits {
+    if only_compose || range || waits {
         Start::ByCompose
     } else {
         Start::ByRscale
@@ -44,15 +47,17 @@ fn is_satisfied(replicas: &[Replica], condition: Condition) -> bool {
 
 /// Dependencies that Compose starts along with the services that it has to start itself: those without
 /// any container, at the count that the file gives, and those with stopped replicas, at the count they
-/// have.
+/// have. With `no_deps` only the latter: Compose starts what exists, and what it has to start itself it
+/// starts with all it depends on.
 pub fn missing_dependencies<'a>(
     project: &Project,
     grown: impl IntoIterator<Item = &'a str>,
     wish: &Counts,
+    no_deps: bool,
 ) -> Counts {
     let by_compose = grown
         .into_iter()
-        .filter(|service| who_starts(project, service, false) == Start::ByCompose);
+        .filter(|service| who_starts(project, service, no_deps) == Start::ByCompose);
     let names: Vec<&str> = by_compose.collect();
     let mut missing = Counts::new();
     for name in project.dependencies(names) {
@@ -61,7 +66,7 @@ pub fn missing_dependencies<'a>(
             continue;
         };
         if replicas.is_empty() {
-            if declared.count > 0 {
+            if declared.count > 0 && !no_deps {
                 missing.insert(name.to_owned(), declared.count);
             }
         } else if replicas.iter().any(Replica::can_start) {

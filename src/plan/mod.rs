@@ -155,6 +155,8 @@ pub struct StartReplicas {
     /// Those that the step before creates, by service and number.
     pub new: BTreeMap<String, Vec<u32>>,
     pub services: BTreeSet<String>,
+    /// Not several at a time: the engine hands out the ports of a range to one start after another.
+    pub one_by_one: bool,
 }
 
 /// Makes the plan.
@@ -170,10 +172,8 @@ pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
         ..Plan::default()
     };
     let grown: Vec<&Draft> = drafts.iter().filter(|draft| draft.needs_start()).collect();
-    if !options.no_deps {
-        plan.dependencies =
-            missing_dependencies(project, grown.iter().map(|draft| draft.service), wish);
-    }
+    let named = grown.iter().map(|draft| draft.service);
+    plan.dependencies = missing_dependencies(project, named, wish, options.no_deps);
     // Broken replicas make room first: Compose counts them, and a dead one keeps its name.
     for draft in &drafts {
         plan.remove(project, draft, &draft.broken, options);
@@ -292,6 +292,9 @@ impl Plan {
                 let mut replicas = StartReplicas::default();
                 for draft in of_kind {
                     replicas.services.insert(draft.service.to_owned());
+                    replicas.one_by_one |= project
+                        .service(draft.service)
+                        .is_some_and(Service::has_port_range);
                     if wave == 0 {
                         replicas.existing.extend(draft.to_start.iter().cloned());
                     }
@@ -358,7 +361,11 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
             });
             let names: Vec<String> = step.existing.iter().cloned().chain(new).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            batches(&names).map(|names| engine.start(names)).collect()
+            if step.one_by_one {
+                vec![engine.start(&names)]
+            } else {
+                batches(&names).map(|names| engine.start(names)).collect()
+            }
         }
         Step::Verify { .. } | Step::Pause(_) => Vec::new(),
     };
