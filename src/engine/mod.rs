@@ -2,6 +2,7 @@
 
 pub mod cause;
 pub mod compose;
+mod known;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //!
 //! Pure: commands' output goes in, a [`Project`] comes out. Who runs the commands is not its business.
 
+mod config;
 pub mod declared;
 pub mod observed;
 pub mod policy;
