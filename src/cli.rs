@@ -10,9 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use clap_complete::engine::ArgValueCompleter;
 
-use crate::commands::complete::{service_names, service_targets};
 use crate::duration;
 use crate::error::Error;
 
@@ -47,7 +45,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     /// What to scale: `web=3` (exactly), `web=+2` or `web=-1` (relative to the replicas there are now)
-    #[arg(value_name = "SERVICE=COUNT", add = ArgValueCompleter::new(service_targets))]
+    #[arg(value_name = "SERVICE=COUNT")]
     pub targets: Vec<String>,
     #[command(flatten)]
     pub scaling: ScalingArgs,
@@ -93,7 +91,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ScaleArgs {
     /// What to scale: `web=3` (exactly), `web=+2` or `web=-1` (relative to the replicas there are now)
-    #[arg(value_name = "SERVICE=COUNT", add = ArgValueCompleter::new(service_targets))]
+    #[arg(value_name = "SERVICE=COUNT")]
     pub targets: Vec<String>,
     #[command(flatten)]
     pub scaling: ScalingArgs,
@@ -105,10 +103,20 @@ pub struct ScaleAllArgs {
     #[arg(value_name = "COUNT", allow_hyphen_values = true)]
     pub count: String,
     /// Only services whose names match PATTERN (`*` and `?` as in a shell); repeatable
-    #[arg(long, value_name = "PATTERN", env = "RSCALE_ONLY", value_delimiter = ',', add = ArgValueCompleter::new(service_names))]
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        env = "RSCALE_ONLY",
+        value_delimiter = ','
+    )]
     pub only: Vec<String>,
     /// No services whose names match PATTERN; repeatable
-    #[arg(long, value_name = "PATTERN", env = "RSCALE_EXCEPT", value_delimiter = ',', add = ArgValueCompleter::new(service_names))]
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        env = "RSCALE_EXCEPT",
+        value_delimiter = ','
+    )]
     pub except: Vec<String>,
     #[command(flatten)]
     pub scaling: ScalingArgs,
@@ -117,7 +125,7 @@ pub struct ScaleAllArgs {
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Only these services
-    #[arg(value_name = "SERVICE", add = ArgValueCompleter::new(service_names))]
+    #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
     /// Refresh every INTERVAL (2s when none is given); piped, print a line per change
     #[arg(long, value_name = "INTERVAL", env = "RSCALE_WATCH", num_args = 0..=1, default_missing_value = "2s", value_parser = duration::parse)]
@@ -127,7 +135,7 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The scale to check; none: a second replica of every service
-    #[arg(value_name = "SERVICE=COUNT", add = ArgValueCompleter::new(service_targets))]
+    #[arg(value_name = "SERVICE=COUNT")]
     pub targets: Vec<String>,
     #[command(flatten)]
     pub policy: PreflightArgs,

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompleteEnv;
 use rscale::cli::Cli;
+use rscale::commands::complete;
 use rscale::error::Exit;
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
-    CompleteEnv::with_factory(Cli::command).complete();
+    CompleteEnv::with_factory(complete::command).complete();
     let typed = Cli::command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));

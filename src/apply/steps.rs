@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 use super::{Event, Run, Stop};
 use crate::engine::Milestone;
 use crate::engine::cause::{already_gone, explain, last_lines};
+use crate::engine::steps::batches;
 use crate::error::Error;
 use crate::exec::{CommandError, CommandSpec};
-use crate::plan::{Create, Remove, StartReplicas, Step, batches};
+use crate::plan::{Create, Remove, StartReplicas, Step};
 use crate::project::Project;
 use crate::project::observed::Replica;
 

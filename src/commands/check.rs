@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::selection::known_services;
 use super::session::Session;
-use crate::cli::{CheckArgs, Format};
+use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
 use crate::exec::host;
 use crate::preflight::{self, Finding, Question, Surroundings};
 use crate::project::Project;
 use crate::project::target::Targets;
 use crate::report::{json, text};
+use crate::ui::Format;
 
 /// A check as it was asked for.
 #[derive(Debug)]

@@ -2,22 +2,36 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{CommandFactory, FromArgMatches};
-use clap_complete::engine::CompletionCandidate;
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use super::session::Session;
-use crate::cli::{Cli, Color, Format, ProjectArgs};
+use crate::cli::{Cli, ProjectArgs};
 use crate::exec::Executor;
 use crate::exec::process::ProcessExecutor;
-use crate::ui::Ui;
+use crate::ui::{Color, Format, Ui};
+
+/// The command line with completers where services are typed; `cli` itself knows nothing of Docker.
+pub fn command() -> Command {
+    let targets = |arg: Arg| arg.add(ArgValueCompleter::new(service_targets));
+    let names = |arg: Arg| arg.add(ArgValueCompleter::new(service_names));
+    Cli::command()
+        .mut_arg("targets", targets)
+        .mut_subcommand("scale", |command| command.mut_arg("targets", targets))
+        .mut_subcommand("check", |command| command.mut_arg("targets", targets))
+        .mut_subcommand("status", |command| command.mut_arg("services", names))
+        .mut_subcommand("scale-all", |command| {
+            command.mut_arg("only", names).mut_arg("except", names)
+        })
+}
 
 /// Services as targets: `wo` gives `worker-a=`.
-pub fn service_targets(typed: &OsStr) -> Vec<CompletionCandidate> {
+fn service_targets(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(typed, "=")
 }
 
 /// Services by name.
-pub fn service_names(typed: &OsStr) -> Vec<CompletionCandidate> {
+fn service_names(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(typed, "")
 }
 

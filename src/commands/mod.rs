@@ -13,20 +13,15 @@ mod status;
 
 use clap::ArgMatches;
 
-use crate::cli::{self, Cli, Command};
+use crate::cli::{self, Cli, Command, GeneralArgs};
 use crate::error::{Error, Exit};
 use crate::exec::process::ProcessExecutor;
-use crate::ui::Ui;
+use crate::ui::{Color, Format, Ui};
 use session::Session;
 
 /// Runs what was typed and says how it ended.
 pub async fn run(cli: Cli, matches: &ArgMatches) -> Exit {
-    let ui = Ui::new(
-        cli.general.format,
-        cli.general.color,
-        cli.general.quiet,
-        cli.general.verbose,
-    );
+    let ui = ui_of(&cli.general);
     let outcome = match cli::misplaced(matches) {
         Some(error) => Err(error),
         None => dispatch(cli, &ui).await,
@@ -36,6 +31,19 @@ pub async fn run(cli: Cli, matches: &ArgMatches) -> Exit {
         ui.error(&error);
         error.exit
     })
+}
+
+fn ui_of(args: &GeneralArgs) -> Ui {
+    let format = match args.format {
+        cli::Format::Text => Format::Text,
+        cli::Format::Json => Format::Json,
+    };
+    let color = match args.color {
+        cli::Color::Auto => Color::Auto,
+        cli::Color::Always => Color::Always,
+        cli::Color::Never => Color::Never,
+    };
+    Ui::new(format, color, args.quiet, args.verbose)
 }
 
 async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Error> {

@@ -6,7 +6,7 @@ use super::scaling::{self, Scaled, Scaling};
 use super::selection::Asked;
 use super::session::Session;
 use crate::apply::{Aftermath, ApplyOptions, Failure};
-use crate::cli::{Format, PullPolicy, ScaleAllArgs, ScalingArgs};
+use crate::cli::{PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
 use crate::exec::host;
 use crate::lock;
@@ -14,7 +14,7 @@ use crate::plan::{PlanOptions, Pull};
 use crate::preflight::Severity;
 use crate::project::target::{Count, Targets, check_limit};
 use crate::report::{json, text};
-use crate::ui::Ui;
+use crate::ui::{Format, Ui};
 
 /// A scale as it was asked for.
 #[derive(Debug)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::selection::known_services;
 use super::session::Session;
-use crate::cli::{Format, StatusArgs};
+use crate::cli::StatusArgs;
 use crate::error::{Exit, Result};
 use crate::project::Project;
 use crate::report::json::{self, Status, StatusService};
 use crate::report::{status, table};
+use crate::ui::Format;
 
 /// Shows what runs.
 pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {

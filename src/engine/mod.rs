@@ -3,6 +3,7 @@
 pub mod cause;
 pub mod compose;
 mod known;
+pub mod steps;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

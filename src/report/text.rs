@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::json::{Check, FindingItem, LeftAlone, Scale, ScaledService};
 use crate::duration;
-use crate::engine::Engine;
+use crate::engine::{Engine, steps};
 use crate::plan::{Plan, Start, Step};
 use crate::project::Project;
 
@@ -95,7 +95,7 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
     }
     for (number, step) in plan.steps.iter().enumerate() {
         let _ = writeln!(text, "{}. {}", number + 1, describe(step));
-        for command in crate::plan::commands(project, step, engine) {
+        for command in steps::commands(project, step, engine) {
             let _ = writeln!(text, "   $ {command}");
         }
     }
