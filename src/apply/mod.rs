@@ -254,6 +254,7 @@ impl<'a> Run<'a> {
                 Step::Remove(_) => self.remove_all(&rest[..together]).await?,
                 Step::Create(step) => self.create(step).await?,
                 Step::Start(step) => self.start(step).await?,
+                Step::Launch { counts } => self.launch(counts).await?,
                 Step::Verify { counts } => unwell.extend(self.verify(counts).await?),
                 Step::Pause(duration) => {
                     (self.emit)(Event::Pausing(*duration));

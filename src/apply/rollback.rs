@@ -125,6 +125,7 @@ impl Run<'_> {
             let outcome = match step {
                 Step::Create(step) => self.create(step).await,
                 Step::Start(step) => self.start(step).await,
+                Step::Launch { counts } => self.launch(counts).await,
                 Step::Verify { counts } => self.verify(counts).await.map(|_| ()),
                 // Growing to a former count removes nothing and does not rest.
                 Step::Remove(_) | Step::Pause(_) => Ok(()),

@@ -10,7 +10,7 @@ use crate::engine::cause::{already_gone, explain, last_lines};
 use crate::engine::steps::batches;
 use crate::error::Error;
 use crate::exec::{CommandError, CommandSpec};
-use crate::plan::{Create, Remove, StartReplicas, Step};
+use crate::plan::{Counts, Create, Remove, StartReplicas, Step};
 use crate::project::Project;
 use crate::project::observed::Replica;
 
@@ -125,44 +125,55 @@ impl Run<'_> {
                 progress.created = progress.created.max(existing.min(count));
             });
         }
-        let spec = self.reach.engine.create(step);
+        self.compose(&self.reach.engine.create(step), &step.counts)
+            .await
+    }
+
+    pub(super) async fn launch(&self, counts: &Counts) -> Result<(), Stop> {
+        self.compose(&self.reach.engine.launch(counts), counts)
+            .await
+    }
+
+    /// Runs a command of Compose's that creates or starts replicas of these services, and follows what it
+    /// prints.
+    async fn compose(&self, spec: &CommandSpec, counts: &Counts) -> Result<(), Stop> {
         self.commands.borrow_mut().push(spec.to_string());
         let on_line = |line: &str| {
             (self.emit)(Event::Output(line.to_owned()));
-            let Some((container, milestone)) = self.reach.engine.milestone(line) else {
-                return;
-            };
-            let is_of = |service: &&String| {
-                let name = self
-                    .reach
-                    .engine
-                    .replica_name(self.before.name(), service, 0);
-                container.starts_with(name.trim_end_matches('0'))
-            };
-            let known = |service: &str| {
-                self.before
-                    .replicas(service)
-                    .iter()
-                    .any(|old| old.name == container)
-            };
-            if let Some(service) = step.counts.keys().find(is_of) {
-                self.note_progress(service, |progress| match milestone {
-                    Milestone::Created if !known(service) => progress.created += 1,
-                    Milestone::Created => {}
-                    Milestone::Started => progress.started += 1,
-                });
+            if let Some((container, milestone)) = self.reach.engine.milestone(line) {
+                self.follow(container, milestone, counts);
             }
         };
-        let outcome = self.reach.run(&spec, Some(&on_line)).await;
+        let outcome = self.reach.run(spec, Some(&on_line)).await;
         outcome.map(|_| ()).map_err(|error| {
             let said = last_lines(error.stderr(), OUTPUT_LINES);
             let stop = Stop::new(explain(&error).detail(said));
-            let mut services = step.counts.keys();
+            let mut services = counts.keys();
             match (services.next(), services.next()) {
                 (Some(only), None) => stop.at(only),
                 _ => stop,
             }
         })
+    }
+
+    fn follow(&self, container: &str, milestone: Milestone, counts: &Counts) {
+        let (project, engine) = (self.before.name(), self.reach.engine);
+        let is_of = |service: &&String| {
+            let name = engine.replica_name(project, service, 0);
+            container.starts_with(name.trim_end_matches('0'))
+        };
+        let Some(service) = counts.keys().find(is_of) else {
+            return;
+        };
+        let old = self.before.replicas(service).iter();
+        let known = old
+            .map(|replica| &replica.name)
+            .any(|name| name == container);
+        self.note_progress(service, |progress| match milestone {
+            Milestone::Created if !known => progress.created += 1,
+            Milestone::Created => {}
+            Milestone::Started => progress.started += 1,
+        });
     }
 
     pub(super) async fn start(&self, step: &StartReplicas) -> Result<(), Stop> {
@@ -193,11 +204,7 @@ impl Run<'_> {
                 self.note_progress(&replica.service, |progress| progress.started += 1);
             }
         };
-        let outcome = if step.one_by_one {
-            self.change(&self.reach.engine.start(&names)).await
-        } else {
-            self.bring_up(&names, &started).await
-        };
+        let outcome = self.bring_up(&names, &started).await;
         outcome.map_err(|error| {
             let explained = explain(&error);
             let named = |replica: &&&Replica| error.stderr().contains(replica.name.as_str());

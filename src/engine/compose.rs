@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Engine, EngineInfo, Milestone};
 use crate::error::{Error, Result};
 use crate::exec::{CommandSpec, OnInterrupt};
-use crate::plan::{Create, Pull, Start};
+use crate::plan::{Counts, Create, Pull, Start};
 use crate::project::Project;
 use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{
@@ -217,8 +217,8 @@ impl Engine for Compose {
     fn create(&self, step: &Create) -> CommandSpec {
         let mut args: Vec<String> = vec!["up".into()];
         args.push(match step.start {
-            Start::ByRscale => "--no-start".into(),
-            Start::ByCompose => "--detach".into(),
+            Start::ByRscale | Start::ByCompose => "--no-start".into(),
+            Start::WithDependencies => "--detach".into(),
         });
         // Running replicas are kept even when the file changed; never `compose scale`, which recreates
         // them and drops their anonymous volumes.
@@ -240,14 +240,23 @@ impl Engine for Compose {
         // Every dependency is pinned to what it has: without that `up` resets it to the file's count.
         // Not `--no-deps`, which changes the configuration hash before Compose 2.29.3, so that the
         // next plain `up` recreates every replica.
-        for (service, count) in step.counts.iter().chain(&step.pins) {
-            args.push("--scale".into());
-            args.push(format!("{service}={count}"));
-        }
+        args.extend(scale_options(&step.counts));
+        args.extend(scale_options(&step.pins));
         args.extend(step.counts.keys().cloned());
-        let mut spec = self.compose(&[], args.iter().map(String::as_str), UP_TIMEOUT);
-        spec.on_interrupt = OnInterrupt::Ask;
-        spec
+        let spec = self.compose(&[], args.iter().map(String::as_str), UP_TIMEOUT);
+        spec.on_interrupt(OnInterrupt::Ask)
+    }
+
+    fn launch(&self, counts: &Counts) -> CommandSpec {
+        // The replicas exist, with the hash that belongs to them, so that `--no-deps` cannot change it any
+        // more; without it Compose would start every stopped dependency and run finished jobs again.
+        let mut args: Vec<String> = ["up", "--detach", "--no-deps", "--no-recreate"]
+            .map(str::to_owned)
+            .to_vec();
+        args.extend(scale_options(counts));
+        args.extend(counts.keys().cloned());
+        let spec = self.compose(&[], args.iter().map(String::as_str), UP_TIMEOUT);
+        spec.on_interrupt(OnInterrupt::Ask)
     }
 
     fn milestone<'l>(&self, line: &'l str) -> Option<(&'l str, Milestone)> {
@@ -317,6 +326,12 @@ impl Engine for Compose {
     }
 }
 
+fn scale_options(counts: &Counts) -> impl Iterator<Item = String> {
+    counts
+        .iter()
+        .flat_map(|(service, count)| ["--scale".to_owned(), format!("{service}={count}")])
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -348,13 +363,15 @@ mod tests {
     #[test]
     fn up_names_the_wish_pins_the_rest_and_recreates_nothing() {
         assert_eq!(
-            compose().create(&create(Start::ByCompose)).to_string(),
+            compose()
+                .create(&create(Start::WithDependencies))
+                .to_string(),
             "docker compose -p shop up --detach --no-recreate --scale api=2 --scale web=3 --scale db=4 api web"
         );
         let step = Create {
             build: true,
             pull: Some(Pull::Never),
-            ..create(Start::ByRscale)
+            ..create(Start::ByCompose)
         };
         assert_eq!(
             compose().create(&step).to_string(),
@@ -363,8 +380,17 @@ mod tests {
     }
 
     #[test]
+    fn a_launch_starts_what_exists_and_nothing_else() {
+        let counts = BTreeMap::from([("web".into(), 3)]);
+        assert_eq!(
+            compose().launch(&counts).to_string(),
+            "docker compose -p shop up --detach --no-deps --no-recreate --scale web=3 web"
+        );
+    }
+
+    #[test]
     fn what_would_delete_orphans_is_switched_off() {
-        let spec = compose().create(&create(Start::ByCompose));
+        let spec = compose().create(&create(Start::WithDependencies));
         assert_eq!(spec.env["COMPOSE_REMOVE_ORPHANS"], "false");
     }
 

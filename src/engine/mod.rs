@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::error::Result;
 use crate::exec::CommandSpec;
-use crate::plan::Create;
+use crate::plan::{Counts, Create};
 use crate::project::Project;
 use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{Replica, Vitals};
@@ -75,7 +75,9 @@ pub trait Engine {
 
     /// Brings services to counts.
     fn create(&self, step: &Create) -> CommandSpec;
-    /// Reads a line that `create` prints while it works.
+    /// Has the engine start replicas that exist, in the way that only it knows.
+    fn launch(&self, counts: &Counts) -> CommandSpec;
+    /// Reads a line that `create` or `launch` prints while it works.
     fn milestone<'l>(&self, line: &'l str) -> Option<(&'l str, Milestone)>;
     /// Starts containers, one after another.
     fn start(&self, names: &[&str]) -> CommandSpec;

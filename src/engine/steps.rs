@@ -39,12 +39,9 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
             });
             let names: Vec<String> = step.existing.iter().cloned().chain(new).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            if step.one_by_one {
-                vec![engine.start(&names)]
-            } else {
-                batches(&names).map(|names| engine.start(names)).collect()
-            }
+            batches(&names).map(|names| engine.start(names)).collect()
         }
+        Step::Launch { counts } => vec![engine.launch(counts)],
         Step::Verify { .. } | Step::Pause(_) => Vec::new(),
     };
     specs.iter().map(ToString::to_string).collect()

@@ -3,24 +3,21 @@
 
 use super::{Counts, Start};
 use crate::project::Project;
-use crate::project::declared::Condition;
+use crate::project::declared::{Condition, Dependency};
 use crate::project::observed::{Health, Replica};
 
-/// Whether rscale may start new replicas itself.
+/// Who starts the new replicas of a service, and whether its dependencies come along.
 pub fn who_starts(project: &Project, service: &str, no_deps: bool) -> Start {
     let Some(declared) = project.service(service) else {
         return Start::ByCompose;
     };
-    let only_compose = declared.start_hooks || declared.injected_files;
-    // A range could be started one by one, which is what Compose does as well; it is done here only to
-    // leave dependencies alone.
-    let range = declared.has_port_range() && !no_deps;
-    let waits = !no_deps
-        && declared.depends_on.iter().any(|(name, dependency)| {
-            project.service(name).is_some()
-                && !is_satisfied(project.replicas(name), dependency.condition)
-        });
-    if only_compose || range || waits {
+    let waits = |(name, dependency): (&String, &Dependency)| {
+        project.service(name).is_some()
+            && !is_satisfied(project.replicas(name), dependency.condition)
+    };
+    if !no_deps && declared.depends_on.iter().any(waits) {
+        Start::WithDependencies
+    } else if declared.start_hooks || declared.injected_files || declared.has_port_range() {
         Start::ByCompose
     } else {
         Start::ByRscale
@@ -45,28 +42,26 @@ fn is_satisfied(replicas: &[Replica], condition: Condition) -> bool {
     }
 }
 
-/// Dependencies that Compose starts along with the services that it has to start itself: those without
-/// any container, at the count that the file gives, and those with stopped replicas, at the count they
-/// have. With `no_deps` only the latter: Compose starts what exists, and what it has to start itself it
-/// starts with all it depends on.
+/// Dependencies that Compose starts along with the services that wait for one: those without any
+/// container, at the count that the file gives, and those with stopped replicas, at the count they have.
 pub fn missing_dependencies<'a>(
     project: &Project,
     grown: impl IntoIterator<Item = &'a str>,
     wish: &Counts,
     no_deps: bool,
 ) -> Counts {
-    let by_compose = grown
+    let waiting: Vec<&str> = grown
         .into_iter()
-        .filter(|service| who_starts(project, service, no_deps) == Start::ByCompose);
-    let names: Vec<&str> = by_compose.collect();
+        .filter(|service| who_starts(project, service, no_deps) == Start::WithDependencies)
+        .collect();
     let mut missing = Counts::new();
-    for name in project.dependencies(names) {
+    for name in project.dependencies(waiting) {
         let replicas = project.replicas(name);
         let Some(declared) = project.service(name).filter(|_| !wish.contains_key(name)) else {
             continue;
         };
         if replicas.is_empty() {
-            if declared.count > 0 && !no_deps {
+            if declared.count > 0 {
                 missing.insert(name.to_owned(), declared.count);
             }
         } else if replicas.iter().any(Replica::can_start) {

@@ -72,10 +72,12 @@ impl Change {
 pub enum Step {
     /// Replicas go: hooks, SIGTERM, grace, removal.
     Remove(Remove),
-    /// Replicas are created, and started when Compose has to do that itself.
+    /// Replicas are created; with dependencies to wait for, Compose starts them in the same call.
     Create(Create),
     /// Replicas that do not run are started, several at a time.
     Start(StartReplicas),
+    /// Replicas that do not run are started by Compose.
+    Launch { counts: Counts },
     /// Every replica of these services must come up.
     Verify { counts: Counts },
     /// A rest between two steps of `--step`.
@@ -136,13 +138,16 @@ pub struct Create {
     pub pull: Option<Pull>,
 }
 
-/// Who starts what was created.
+/// Who starts new replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Start {
     /// rscale, several at a time; Compose starts one after another.
     ByRscale,
-    /// Compose, because only it knows how: hooks, port ranges, dependencies that must come up first.
+    /// Compose, because only it knows how (hooks, files that it copies in) or because several at a time
+    /// would race (port ranges). Dependencies are not part of it.
     ByCompose,
+    /// Compose, together with dependencies that are not up yet.
+    WithDependencies,
 }
 
 /// Replicas to start.
@@ -153,8 +158,6 @@ pub struct StartReplicas {
     /// Those that the step before creates, by service and number.
     pub new: BTreeMap<String, Vec<u32>>,
     pub services: BTreeSet<String>,
-    /// Not several at a time: the engine hands out the ports of a range to one start after another.
-    pub one_by_one: bool,
 }
 
 /// Makes the plan.
@@ -260,39 +263,45 @@ impl Plan {
         if growing.is_empty() {
             return;
         }
-        for start in [Start::ByRscale, Start::ByCompose] {
+        // Once the first wave is up, so are the dependencies.
+        let alone = options.no_deps || wave > 0;
+        for start in [Start::ByRscale, Start::ByCompose, Start::WithDependencies] {
             let of_kind: Vec<&&&Draft> = growing
                 .iter()
-                .filter(|draft| who_starts(project, draft.service, options.no_deps) == start)
+                .filter(|draft| who_starts(project, draft.service, alone) == start)
                 .collect();
-            let counts: Counts = of_kind
+            if of_kind.is_empty() {
+                continue;
+            }
+            let count = |draft: &Draft| {
+                let after = draft.count_after(wave, options.step);
+                (draft.service.to_owned(), after)
+            };
+            let created: Counts = of_kind
                 .iter()
-                // What only has to be started is left to `docker start`, unless Compose must do it.
-                .filter(|draft| start == Start::ByCompose || draft.creates_in(wave, options.step))
-                .map(|draft| {
-                    (
-                        draft.service.to_owned(),
-                        draft.count_after(wave, options.step),
-                    )
+                .filter(|draft| {
+                    start == Start::WithDependencies || draft.creates_in(wave, options.step)
                 })
+                .map(|draft| count(draft))
                 .collect();
-            if !counts.is_empty() {
-                now.extend(counts.clone());
+            if !created.is_empty() {
+                now.extend(created.clone());
                 self.steps.push(Step::Create(Create {
-                    pins: pins(project, &counts, now, &self.dependencies),
-                    counts,
+                    pins: pins(project, &created, now, &self.dependencies),
+                    counts: created,
                     start,
                     build: options.build,
                     pull: options.pull,
                 }));
             }
-            if start == Start::ByRscale && !of_kind.is_empty() {
+            if start == Start::ByCompose {
+                let counts = of_kind.iter().map(|draft| count(draft)).collect();
+                self.steps.push(Step::Launch { counts });
+            }
+            if start == Start::ByRscale {
                 let mut replicas = StartReplicas::default();
                 for draft in of_kind {
                     replicas.services.insert(draft.service.to_owned());
-                    replicas.one_by_one |= project
-                        .service(draft.service)
-                        .is_some_and(Service::has_port_range);
                     if wave == 0 {
                         replicas.existing.extend(draft.to_start.iter().cloned());
                     }

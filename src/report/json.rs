@@ -95,8 +95,7 @@ pub struct Scale {
     pub services: Vec<ScaledService>,
     pub untouched: UntouchedContainers,
     pub findings: Vec<FindingItem>,
-    /// Services that `scale-all` left alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Services that `scale-all` left alone; empty for `scale`.
     pub left_alone: Vec<LeftAlone>,
     /// The changing commands, as they were run or, with `--dry-run`, would be.
     pub commands: Vec<String>,

@@ -122,14 +122,21 @@ fn describe(step: &Step) -> String {
                 .map(|(service, count)| format!("{service} up to {count}"))
                 .collect();
             let how = match step.start {
-                Start::ByRscale => "create",
-                Start::ByCompose => "create and start",
+                Start::ByRscale | Start::ByCompose => "create",
+                Start::WithDependencies => "create and start",
             };
             format!("{how} {}", list(&counts))
         }
         Step::Start(step) => {
             let services: Vec<&String> = step.services.iter().collect();
             format!("start what does not run of {}", list(&services))
+        }
+        Step::Launch { counts } => {
+            let services: Vec<&String> = counts.keys().collect();
+            format!(
+                "have Compose start what does not run of {}",
+                list(&services)
+            )
         }
         Step::Verify { counts } => {
             let services: Vec<&String> = counts.keys().collect();
