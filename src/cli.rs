@@ -64,7 +64,8 @@ pub enum Command {
     /// Scale every service that can have more than one replica
     ///
     /// Leaves alone what cannot or should not have several replicas (a fixed container name or host
-    /// port, a database or broker, a scheduler, `x-rscale: {scalable: false}`) and says why.
+    /// port, a database or broker, a scheduler, `x-rscale: {scalable: false}` or a `max` below COUNT) and says
+    /// why; `--force` does not change that. To scale one of them all the same, name it.
     #[command(after_help = EXIT_CODES)]
     ScaleAll(ScaleAllArgs),
     /// Show what runs: replicas, health, ports, restarts

@@ -223,8 +223,9 @@ impl Run<'_> {
 }
 
 fn failed(service: &str, name: &str, why: &str) -> Stop {
-    let error = Error::failed(format!("`{name}` {why}"))
-        .hint("leave it there and look at it: rscale --keep ...; docker inspect NAME");
+    let error = Error::failed(format!("`{name}` {why}")).hint(format!(
+        "leave it there and look at it: rscale --keep ...; docker inspect {name}"
+    ));
     Stop {
         suspects: vec![name.to_owned()],
         ..Stop::new(error).at(service)

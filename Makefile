@@ -1,0 +1,65 @@
+# `make demo` and `make test` set up what they need: an engine, Compose, images. See `make help`.
+SHELL := bash
+
+# Where generated documentation goes; .ci/run compares it with what is committed.
+DOCS ?= docs
+
+binary := $(or $(CARGO_TARGET_DIR),target)/release/rscale
+testbed := tests/testbed
+
+.PHONY: help demo test bench engine images build lint docs
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+demo: engine images build ## tell a short true story on examples/quickstart
+	@examples/quickstart/demo.sh $(binary)
+
+# RSCALE_E2E=skip leaves out the tests that need an engine. RSCALE_E2E_COMPOSE_NEWEST and
+# RSCALE_E2E_COMPOSE_V1 name Compose binaries to test with; unset, they are fetched; empty, those tests
+# are left out.
+test: ## run every test: unit, command line, end to end on a real engine
+ifeq ($(RSCALE_E2E),skip)
+	cargo test -- --skip e2e
+	@printf '%s\n' '' \
+	    '*************************************************************************' \
+	    '*  SKIPPED: every end-to-end test, because RSCALE_E2E=skip is set.      *' \
+	    '*  Nothing was tried on a real engine. To run all tests: make test      *' \
+	    '*************************************************************************'
+else
+	@$(testbed)/engine.sh up
+	@$(testbed)/images.sh
+	cargo test -- --skip e2e
+	@set -eu; \
+	newest=$${RSCALE_E2E_COMPOSE_NEWEST-$$($(testbed)/engine.sh compose newest)}; \
+	v1=$${RSCALE_E2E_COMPOSE_V1-$$($(testbed)/engine.sh compose v1)}; \
+	export RSCALE_E2E_COMPOSE_NEWEST="$$newest" RSCALE_E2E_COMPOSE_V1="$$v1"; \
+	if [ -z "$$newest" ]; then echo 'SKIPPED: tests with the newest Compose (RSCALE_E2E_COMPOSE_NEWEST is empty)' >&2; fi; \
+	if [ -z "$$v1" ]; then echo 'SKIPPED: tests with Compose v1 (RSCALE_E2E_COMPOSE_V1 is empty)' >&2; fi; \
+	set -x; cargo test --test rscale e2e -- --test-threads=4
+endif
+
+bench: engine images build ## measure rscale beside docker compose (needs hyperfine)
+	@RSCALE_BENCH_BINARY=$(abspath $(binary)) tests/bench/run.sh
+
+engine: ## make sure that a Docker engine and docker compose answer
+	@$(testbed)/engine.sh up
+
+images: engine ## make sure that the images of the examples exist
+	@$(testbed)/images.sh
+
+build: ## build the release binary
+	cargo build --release
+
+lint: ## check formatting and run clippy
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+docs: ## regenerate docs/cli.md and docs/schema from the binary
+	cargo build
+	@set -eu; mkdir -p $(DOCS)/schema; \
+	rscale=$(or $(CARGO_TARGET_DIR),target)/debug/rscale; \
+	"$$rscale" reference cli >$(DOCS)/cli.md; \
+	for command in check scale status; do \
+	    "$$rscale" reference "$$command-schema" >$(DOCS)/schema/$$command.schema.json; \
+	done
