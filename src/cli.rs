@@ -185,7 +185,7 @@ pub fn misplaced(matches: &ArgMatches) -> Option<Error> {
         if let Some(word) = word {
             return Some(
                 Error::usage(format!("`{word}` stands before the command")).hint(
-                    if word.contains('=') {
+                    if word.contains('=') && !matches!(command, "scale" | "check") {
                         format!("rscale scale {word}")
                     } else {
                         format!("put it behind: rscale {command} {word} ...")

@@ -103,17 +103,28 @@ impl Ui {
         io::stdout().is_terminal() && self.format == Format::Text
     }
 
-    /// Prints a result. A reader that went away is no failure.
+    /// Prints a result. A reader that went away is no failure: what runs is finished all the same, and
+    /// the exit code says how.
     pub fn data(&self, text: &str) {
         self.clear_bars();
         let mut stdout = io::stdout().lock();
-        if stdout
+        let _ = stdout
             .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-            .is_err()
+            .and_then(|()| stdout.flush());
+    }
+
+    /// Whether anybody still reads results: a pipe has lost its reader when its end reports an error.
+    pub fn has_reader(&self) -> bool {
+        #[cfg(unix)]
         {
-            // Nobody reads any more; what runs is finished all the same, and the exit code says how.
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let stdout = io::stdout();
+            let mut ends = [PollFd::new(&stdout, PollFlags::OUT)];
+            let now = Timespec::default();
+            poll(&mut ends, Some(&now)).is_err() || !ends[0].revents().contains(PollFlags::ERR)
         }
+        #[cfg(not(unix))]
+        true
     }
 
     /// Clears the screen and prints a result at its top.

@@ -25,6 +25,8 @@ pub struct ApplyOptions {
     pub stable: Duration,
     /// Leave everything as it is after a failure.
     pub keep: bool,
+    /// `--stop-timeout`, for what a roll-back removes; the plan has it for the rest.
+    pub stop_timeout: Option<Duration>,
 }
 
 /// What happens meanwhile, for whoever shows it.

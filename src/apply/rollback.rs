@@ -1,9 +1,11 @@
 //! After a failure: the logs of what failed, then the former counts, and nothing that was created stays.
 
+use futures_util::future::join_all;
+
 use super::{Aftermath, Event, Failure, Run, Stop};
 use crate::engine::cause::explain;
 use crate::error::{Error, Exit};
-use crate::plan::{Counts, PlanOptions, Step, plan};
+use crate::plan::{Counts, PlanOptions, Reason, Remove, Step, Victim, grace, plan};
 use crate::project::Project;
 use crate::project::observed::{Replica, State};
 
@@ -33,8 +35,15 @@ impl Run<'_> {
                 }
             }
         };
+        let mut error = stop.error;
+        for name in &stop.suspects {
+            error = error.hint(match aftermath {
+                Aftermath::Kept => format!("look at it: docker inspect {name}"),
+                _ => "leave it there to look at it: rscale --keep ...".to_owned(),
+            });
+        }
         Failure {
-            error: stop.error,
+            error,
             service: stop.service,
             logs,
             aftermath,
@@ -71,18 +80,43 @@ impl Run<'_> {
     async fn roll_back(&self, now: Project) -> Result<(), Error> {
         self.rolling_back.set(true);
         let touched = self.touched();
-        let created: Vec<&str> = touched
+        let created = touched
             .keys()
-            .flat_map(|service| now.replicas(service))
-            .filter(|replica| self.is_new(replica))
-            .map(|replica| replica.name.as_str())
-            .collect();
+            .filter_map(|service| self.created(service, now.replicas(service)));
+        let removals: Vec<Remove> = created.collect();
         // Their anonymous volumes are as new as they are.
-        self.take_away(&created, true)
-            .await
-            .map_err(|error| explain(&error))?;
+        let removals = removals.iter().map(|step| self.remove(step, true));
+        let outcomes = join_all(removals).await;
+        outcomes
+            .into_iter()
+            .collect::<Result<(), Stop>>()
+            .map_err(|stop| stop.error)?;
         self.restart_stopped(&touched).await?;
         self.restore_removed(&touched).await
+    }
+
+    /// The removal of what this run created of a service. Replicas that run may work already, so they
+    /// have their grace like any other.
+    fn created(&self, service: &str, replicas: &[Replica]) -> Option<Remove> {
+        let declared = self.before.service(service);
+        let victims: Vec<Victim> = replicas
+            .iter()
+            .filter(|replica| self.is_new(replica))
+            .map(|replica| Victim {
+                id: replica.id.clone(),
+                name: replica.name.clone(),
+                running: replica.is_running(),
+                reason: Reason::HighestNumber,
+            })
+            .collect();
+        (!victims.is_empty()).then(|| Remove {
+            service: service.to_owned(),
+            victims,
+            grace: grace(declared, self.options.stop_timeout),
+            pre_stop: declared
+                .map(|service| service.pre_stop.clone())
+                .unwrap_or_default(),
+        })
     }
 
     /// Starts what ran before and was stopped, but not removed.

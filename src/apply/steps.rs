@@ -64,13 +64,14 @@ impl Run<'_> {
 
     pub(super) async fn remove_all(&self, steps: &[Step]) -> Result<(), Stop> {
         let removals = steps.iter().filter_map(|step| match step {
-            Step::Remove(step) => Some(self.remove(step)),
+            Step::Remove(step) => Some(self.remove(step, false)),
             _ => None,
         });
         join_all(removals).await.into_iter().collect()
     }
 
-    async fn remove(&self, step: &Remove) -> Result<(), Stop> {
+    /// Removes replicas, with `volumes` their anonymous volumes too.
+    pub(super) async fn remove(&self, step: &Remove, volumes: bool) -> Result<(), Stop> {
         let service = &step.service;
         let stop = |error: CommandError| Stop::new(explain(&error)).at(service);
         (self.emit)(Event::Removing {
@@ -90,17 +91,14 @@ impl Run<'_> {
                 .map(|name| self.reach.engine.exec(name, hook, HOOK_TIMEOUT))
                 .collect();
             let results = join_all(specs.iter().map(|spec| self.change(spec))).await;
-            results
-                .into_iter()
-                .collect::<Result<(), _>>()
-                .map_err(|error| {
-                    let error = explain(&error);
-                    Stop::new(Error {
-                        message: format!("a pre_stop hook failed: {}", error.message),
-                        ..error
-                    })
-                    .at(service)
-                })?;
+            if let Some(error) = results.into_iter().find_map(Result::err)
+                // What a roll-back takes away goes whatever its hook says.
+                && !self.rolling_back.get()
+            {
+                let error = explain(&error);
+                let message = format!("a pre_stop hook failed: {}", error.message);
+                return Err(Stop::new(Error { message, ..error }).at(service));
+            }
         }
         if !running.is_empty() {
             self.change(&self.reach.engine.stop(&running, step.grace))
@@ -112,7 +110,7 @@ impl Run<'_> {
             .iter()
             .map(|victim| victim.name.as_str())
             .collect();
-        self.take_away(&all, false).await.map_err(stop)?;
+        self.take_away(&all, volumes).await.map_err(stop)?;
         self.note_done([service]);
         Ok(())
     }
@@ -180,11 +178,11 @@ impl Run<'_> {
         let now = self.now().await?;
         let waiting: Vec<&Replica> = step
             .services
-            .iter()
+            .keys()
             .flat_map(|service| now.replicas(service))
             .filter(|replica| replica.can_start())
             .collect();
-        for service in &step.services {
+        for service in step.services.keys() {
             let count = now.count(service);
             self.note_progress(service, |progress| {
                 progress.wanted = progress.wanted.max(count);
@@ -212,7 +210,7 @@ impl Run<'_> {
             let stop = Stop::new(explained);
             match (suspect, step.services.len()) {
                 (Some(replica), _) => stop.at(&replica.service),
-                (None, 1) => stop.at(step.services.first().cloned().unwrap_or_default()),
+                (None, 1) => stop.at(step.services.keys().next().cloned().unwrap_or_default()),
                 (None, _) => stop,
             }
         })

@@ -90,7 +90,7 @@ impl Run<'_> {
             let there = now.count(service);
             if there != count {
                 let error = Error::failed(format!(
-                    "`{service}` has {there} replicas where {count} were wanted"
+                    "`{service}` has {there} of the {count} replicas wanted"
                 ))
                 .hint("something else may be changing this project: docker compose ps --all");
                 return Err(Stop::new(error).at(service));
@@ -223,9 +223,7 @@ impl Run<'_> {
 }
 
 fn failed(service: &str, name: &str, why: &str) -> Stop {
-    let error = Error::failed(format!("`{name}` {why}")).hint(format!(
-        "leave it there and look at it: rscale --keep ...; docker inspect {name}"
-    ));
+    let error = Error::failed(format!("`{name}` {why}"));
     Stop {
         suspects: vec![name.to_owned()],
         ..Stop::new(error).at(service)

@@ -111,6 +111,7 @@ fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
             wait_timeout: args.wait_timeout,
             stable: args.stable,
             keep: args.keep,
+            stop_timeout: preflight.stop_timeout,
         },
     }
 }
@@ -156,7 +157,7 @@ fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
     }
     match ui.format() {
         Format::Json => ui.data(&json::render(&scaled.document)),
-        Format::Text if scaled.document.dry_run => {
+        Format::Text if scaled.document.dry_run && scaled.exit != Exit::Refused => {
             ui.data(&text::plan(&scaled.project, &scaled.plan, &session.engine));
             ui.data(&text::left_alone(&scaled.document.left_alone));
         }

@@ -68,35 +68,25 @@ async fn watch(
     args: &StatusArgs,
     interval: Duration,
 ) -> Result<Exit> {
-    let reach = session.reach();
-    let mut last: BTreeMap<String, String> = BTreeMap::new();
-    let mut last_document = None;
+    let (reach, ui) = (session.reach(), session.ui);
+    let mut last = None;
     loop {
         let status = document(session, project, args);
-        if session.ui.is_interactive() {
-            session.ui.screen(&rendered(session, project, args));
-        } else if session.ui.format() == Format::Json {
-            if last_document.as_ref() != Some(&status) {
-                session.ui.data(&json::render(&status));
-                last_document = Some(status);
-            }
+        let text = match (ui.is_interactive(), ui.format()) {
+            (true, _) => rendered(session, project, args),
+            (false, Format::Json) if last.as_ref() == Some(&status) => String::new(),
+            (false, Format::Json) => json::render(&status),
+            (false, Format::Text) => changes(last.as_ref(), &status),
+        };
+        if ui.is_interactive() {
+            ui.screen(&text);
         } else {
-            let now: BTreeMap<String, String> = status
-                .services
-                .iter()
-                .map(|service| (service.name.clone(), change_line(service)))
-                .collect();
-            for (name, line) in now
-                .iter()
-                .filter(|(name, line)| last.get(*name) != Some(line))
-            {
-                session.ui.data(&format!("{name}  {line}\n"));
-            }
-            for name in last.keys().filter(|name| !now.contains_key(*name)) {
-                session.ui.data(&format!("{name}  gone\n"));
-            }
-            last = now;
+            ui.data(&text);
         }
+        if !ui.has_reader() {
+            return Ok(Exit::Done);
+        }
+        last = Some(status);
         reach.executor.pause(interval).await;
         if reach.executor.interrupted() {
             return Ok(Exit::Interrupted);
@@ -108,6 +98,24 @@ async fn watch(
         *project = Project::new(std::mem::take(&mut project.declared), replicas);
         reach.add_restarts(project).await?;
     }
+}
+
+/// A line per service that is not as it was.
+fn changes(last: Option<&Status>, now: &Status) -> String {
+    let lines = |status: &Status| -> BTreeMap<String, String> {
+        let services = status.services.iter();
+        services
+            .map(|service| (service.name.clone(), change_line(service)))
+            .collect()
+    };
+    let (last, now) = (last.map(lines).unwrap_or_default(), lines(now));
+    let new = now
+        .iter()
+        .filter(|(name, line)| last.get(*name) != Some(line));
+    let gone = last.keys().filter(|name| !now.contains_key(*name));
+    new.map(|(name, line)| format!("{name}  {line}\n"))
+        .chain(gone.map(|name| format!("{name}  gone\n")))
+        .collect()
 }
 
 fn change_line(service: &StatusService) -> String {

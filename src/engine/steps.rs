@@ -32,12 +32,16 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
         }
         Step::Create(step) => vec![engine.create(step)],
         Step::Start(step) => {
-            let new = step.new.iter().flat_map(|(service, numbers)| {
-                numbers
-                    .iter()
-                    .map(|&number| engine.replica_name(project.name(), service, number))
-            });
-            let names: Vec<String> = step.existing.iter().cloned().chain(new).collect();
+            let names: Vec<String> = step
+                .services
+                .iter()
+                .flat_map(|(service, pending)| {
+                    let new = pending.new.iter();
+                    let new =
+                        new.map(|&number| engine.replica_name(project.name(), service, number));
+                    pending.existing.iter().cloned().chain(new)
+                })
+                .collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             batches(&names).map(|names| engine.start(names)).collect()
         }

@@ -35,11 +35,12 @@ impl<'a> Draft<'a> {
             reason: *reason,
         });
         let (victims, broken) = victims.partition(|victim: &Victim| victim.running);
-        let to_start = kept
+        let mut to_start: Vec<&Replica> = kept
             .iter()
-            .filter(|(_, replica)| replica.can_start())
-            .map(|(_, replica)| replica.name.clone())
+            .map(|(_, replica)| *replica)
+            .filter(|replica| replica.can_start())
             .collect();
+        to_start.sort_by_key(|replica| replica.number);
         let highest = kept.iter().map(|(_, replica)| replica.number).max();
         Self {
             service,
@@ -47,7 +48,10 @@ impl<'a> Draft<'a> {
             to,
             broken,
             victims,
-            to_start,
+            to_start: to_start
+                .iter()
+                .map(|replica| replica.name.clone())
+                .collect(),
             next_number: highest.unwrap_or(0) + 1,
         }
     }
@@ -58,6 +62,10 @@ impl<'a> Draft<'a> {
             from: self.from,
             to: self.to,
             restarted: u32::try_from(self.to_start.len()).unwrap_or(u32::MAX),
+            replaced: self
+                .to
+                .saturating_sub(self.base())
+                .saturating_sub(self.to.saturating_sub(self.from)),
         }
     }
 

@@ -6,7 +6,7 @@
 mod dependencies;
 mod draft;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::project::Project;
@@ -59,11 +59,13 @@ pub struct Change {
     pub to: u32,
     /// Replicas that exist, do not run, and are started.
     pub restarted: u32,
+    /// Dead replicas in whose place new ones are created.
+    pub replaced: u32,
 }
 
 impl Change {
     pub fn is_none(&self) -> bool {
-        self.from == self.to && self.restarted == 0
+        self.from == self.to && self.restarted == 0 && self.replaced == 0
     }
 }
 
@@ -153,11 +155,16 @@ pub enum Start {
 /// Replicas to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartReplicas {
+    pub services: BTreeMap<String, Pending>,
+}
+
+/// Replicas of one service that do not run and are to, in the order of their numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pending {
     /// Those that exist, by name.
     pub existing: Vec<String>,
-    /// Those that the step before creates, by service and number.
-    pub new: BTreeMap<String, Vec<u32>>,
-    pub services: BTreeSet<String>,
+    /// Those that the step before creates, by number.
+    pub new: Vec<u32>,
 }
 
 /// Makes the plan.
@@ -301,14 +308,12 @@ impl Plan {
             if start == Start::ByRscale {
                 let mut replicas = StartReplicas::default();
                 for draft in of_kind {
-                    replicas.services.insert(draft.service.to_owned());
-                    if wave == 0 {
-                        replicas.existing.extend(draft.to_start.iter().cloned());
-                    }
-                    let new = draft.numbers_of(wave, options.step);
-                    if !new.is_empty() {
-                        replicas.new.insert(draft.service.to_owned(), new);
-                    }
+                    let first = (wave == 0).then(|| draft.to_start.clone());
+                    let pending = Pending {
+                        existing: first.unwrap_or_default(),
+                        new: draft.numbers_of(wave, options.step),
+                    };
+                    replicas.services.insert(draft.service.to_owned(), pending);
                 }
                 self.steps.push(Step::Start(replicas));
             }

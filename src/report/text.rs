@@ -74,6 +74,10 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
     for change in &plan.changes {
         let note = match (change.is_none(), change.restarted) {
             (true, _) => "  (nothing to do)".to_owned(),
+            (false, 0) if change.replaced > 0 => format!(
+                "  ({} replaced)",
+                plural(change.replaced as usize, "dead replica")
+            ),
             (false, 0) => String::new(),
             (false, count) => format!(
                 "  ({} that does not run is started)",
@@ -128,7 +132,7 @@ fn describe(step: &Step) -> String {
             format!("{how} {}", list(&counts))
         }
         Step::Start(step) => {
-            let services: Vec<&String> = step.services.iter().collect();
+            let services: Vec<&String> = step.services.keys().collect();
             format!("start what does not run of {}", list(&services))
         }
         Step::Launch { counts } => {
