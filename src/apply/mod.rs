@@ -153,6 +153,8 @@ struct Stop {
     suspects: Vec<String>,
     /// Whether bringing back the former counts is an answer to it.
     worth_rolling_back: bool,
+    /// Whether Compose was cut short, so that the engine may still be at what it was asked last.
+    unsettled: bool,
 }
 
 impl Stop {
@@ -162,6 +164,7 @@ impl Stop {
             service: None,
             suspects: Vec::new(),
             worth_rolling_back: true,
+            unsettled: false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! After a failure: the logs of what failed, then the former counts, and nothing that was created stays.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 
 use super::{Aftermath, Event, Failure, Run, Stop};
@@ -9,6 +11,11 @@ use crate::plan::{Counts, PlanOptions, Reason, Remove, Step, Victim, grace, plan
 use crate::project::Project;
 use crate::project::observed::{Replica, State};
 
+/// Looks at the project after Compose was cut short: how far apart, how many without anything new are
+/// enough, and how many there are at the most.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+const QUIET_LOOKS: u32 = 2;
+const LOOKS_AT_MOST: u32 = 20;
 /// Lines of a failed replica's log that are shown.
 const LOG_LINES: u32 = 10;
 
@@ -29,7 +36,7 @@ impl Run<'_> {
                 (self.emit)(Event::RollingBack {
                     because: stop.error.message.clone(),
                 });
-                match self.roll_back(now).await {
+                match self.roll_back(now, stop.unsettled).await {
                     Ok(()) => Aftermath::RolledBack,
                     Err(error) => Aftermath::RollbackFailed(error.message),
                 }
@@ -77,9 +84,18 @@ impl Run<'_> {
         logs
     }
 
-    async fn roll_back(&self, now: Project) -> Result<(), Error> {
+    /// Brings back what it can: a part that fails does not keep the others from being tried.
+    async fn roll_back(&self, now: Project, unsettled: bool) -> Result<(), Error> {
         self.rolling_back.set(true);
         let touched = self.touched();
+        let removed = self.remove_created(&touched, now).await;
+        let settled = if unsettled { self.remove_latecomers(&touched).await } else { Ok(()) };
+        let restarted = self.restart_stopped(&touched).await;
+        let restored = self.restore_removed(&touched).await;
+        removed.and(settled).and(restarted).and(restored)
+    }
+
+    async fn remove_created(&self, touched: &Counts, now: Project) -> Result<(), Error> {
         let created = touched
             .keys()
             .filter_map(|service| self.created(service, now.replicas(service)));
@@ -87,12 +103,29 @@ impl Run<'_> {
         // Their anonymous volumes are as new as they are.
         let removals = removals.iter().map(|step| self.remove(step, true));
         let outcomes = join_all(removals).await;
-        outcomes
-            .into_iter()
-            .collect::<Result<(), Stop>>()
-            .map_err(|stop| stop.error)?;
-        self.restart_stopped(&touched).await?;
-        self.restore_removed(&touched).await
+        let outcome: Result<(), Stop> = outcomes.into_iter().collect();
+        outcome.map_err(|stop| stop.error)
+    }
+
+    /// When one creation fails, Compose gives up on those beside it, but the engine goes on with what it
+    /// was asked: such containers appear after Compose has ended.
+    async fn remove_latecomers(&self, touched: &Counts) -> Result<(), Error> {
+        let mut quiet = 0;
+        for _ in 0..LOOKS_AT_MOST {
+            self.reach.executor.pause(BETWEEN_LOOKS).await;
+            let now = self.now().await.map_err(|stop| stop.error)?;
+            let services = touched.keys().flat_map(|service| now.replicas(service));
+            if services.into_iter().any(|replica| self.is_new(replica)) {
+                quiet = 0;
+                self.remove_created(touched, now).await?;
+            } else {
+                quiet += 1;
+            }
+            if quiet == QUIET_LOOKS {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The removal of what this run created of a service. Replicas that run may work already, so they

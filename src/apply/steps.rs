@@ -145,7 +145,10 @@ impl Run<'_> {
         let outcome = self.reach.run(spec, Some(&on_line)).await;
         outcome.map(|_| ()).map_err(|error| {
             let said = last_lines(error.stderr(), OUTPUT_LINES);
-            let stop = Stop::new(explain(&error).detail(said));
+            let stop = Stop {
+                unsettled: true,
+                ..Stop::new(explain(&error).detail(said))
+            };
             let mut services = counts.keys();
             match (services.next(), services.next()) {
                 (Some(only), None) => stop.at(only),
