@@ -91,6 +91,11 @@ impl Ui {
         Paint(self.paint_stdout)
     }
 
+    /// How what goes to stderr is painted.
+    pub fn paint_of_stderr(&self) -> Paint {
+        Paint(self.paint_stderr)
+    }
+
     /// Columns of the terminal that results go to; `None` when they go elsewhere.
     pub fn width(&self) -> Option<u16> {
         let stdout = io::stdout();
@@ -139,13 +144,9 @@ impl Ui {
         }
     }
 
-    pub fn warn(&self, text: &str) {
-        if self.verbosity > Verbosity::Quiet {
-            self.say(&format!(
-                "{}{text}",
-                self.label("warning: ", AnsiColor::Yellow)
-            ));
-        }
+    /// Says something even when quiet.
+    pub fn always(&self, text: &str) {
+        self.say(text);
     }
 
     pub fn hint(&self, text: &str) {
@@ -263,10 +264,14 @@ impl Ui {
         }
     }
 
-    fn say(&self, line: &str) {
+    fn say(&self, text: &str) {
+        let text = text.trim_end_matches('\n');
+        if text.is_empty() {
+            return;
+        }
         let print = || {
             // Where stderr is gone there is nobody to tell.
-            let _ = writeln!(io::stderr().lock(), "{line}");
+            let _ = writeln!(io::stderr().lock(), "{text}");
         };
         match &self.bars {
             Some(bars) => bars.suspend(print),

@@ -89,7 +89,11 @@ impl Run<'_> {
         self.rolling_back.set(true);
         let touched = self.touched();
         let removed = self.remove_created(&touched, now).await;
-        let settled = if unsettled { self.remove_latecomers(&touched).await } else { Ok(()) };
+        let settled = if unsettled {
+            self.remove_latecomers(&touched).await
+        } else {
+            Ok(())
+        };
         let restarted = self.restart_stopped(&touched).await;
         let restored = self.restore_removed(&touched).await;
         removed.and(settled).and(restarted).and(restored)

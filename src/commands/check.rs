@@ -88,7 +88,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
     match ui.format() {
         Format::Json => ui.data(&json::render(&document)),
         Format::Text if findings.is_empty() => ui.data("nothing stands in the way\n"),
-        Format::Text => ui.data(&text::findings(&document, ui.paint())),
+        Format::Text => ui.data(&text::findings(&document.findings, ui.paint())),
     }
     // Without targets this is a report, not a question: a database that cannot be doubled is no failure.
     let refused = !asked.is_empty() && preflight::refuses(&findings);

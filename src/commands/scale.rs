@@ -13,6 +13,7 @@ use crate::lock;
 use crate::plan::{PlanOptions, Pull};
 use crate::preflight::Severity;
 use crate::project::target::{Count, Targets, check_limit};
+use crate::report::json::FindingItem;
 use crate::report::{json, text};
 use crate::ui::{Format, Ui};
 
@@ -142,16 +143,14 @@ pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
 }
 
 fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
-    for finding in &scaled.findings {
-        let line = format!("{} [{}]", finding.message, finding.rule.as_str());
-        match finding.severity {
-            Severity::Error => ui.error(&Error::new(Exit::Refused, line).hint(&finding.hint)),
-            Severity::Warning => {
-                ui.warn(&line);
-                ui.hint(&finding.hint);
-            }
-        }
-    }
+    let (errors, warnings): (Vec<FindingItem>, Vec<FindingItem>) = scaled
+        .document
+        .findings
+        .iter()
+        .cloned()
+        .partition(|finding| finding.severity == Severity::Error.as_str());
+    ui.always(&text::findings(&errors, ui.paint_of_stderr()));
+    ui.note(&text::findings(&warnings, ui.paint_of_stderr()));
     if let Some(failure) = &scaled.failure {
         print_failure(ui, failure);
     }

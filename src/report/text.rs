@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::json::{Check, FindingItem, LeftAlone, Scale, ScaledService};
+use super::json::{FindingItem, LeftAlone, Scale, ScaledService};
 use crate::duration;
 use crate::engine::{Engine, steps};
 use crate::plan::{Plan, Start, Step};
@@ -47,7 +47,7 @@ pub fn list<S: AsRef<str>>(items: &[S]) -> String {
 }
 
 /// One line per finding, its hint below.
-pub fn findings(check: &Check, paint: Paint) -> String {
+pub fn findings(findings: &[FindingItem], paint: Paint) -> String {
     let mut text = String::new();
     for FindingItem {
         rule,
@@ -55,7 +55,7 @@ pub fn findings(check: &Check, paint: Paint) -> String {
         message,
         hint,
         ..
-    } in &check.findings
+    } in findings
     {
         let color = if severity == "error" {
             AnsiColor::Red
