@@ -4,7 +4,12 @@
 // In tests a panic is the failure report.
 #![allow(clippy::unwrap_used)]
 
+// Its fake docker is a shell script.
+#[cfg(unix)]
+mod cli;
 // They send signals and mount folders of this machine.
 #[cfg(unix)]
 mod e2e;
+#[cfg(unix)]
+mod pipeline;
 mod support;

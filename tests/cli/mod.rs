@@ -1,0 +1,33 @@
+//! The command line, with a fake docker: one file per subcommand, and what they all have in common.
+
+mod check;
+mod completions;
+mod environment;
+mod errors;
+mod help;
+mod input;
+mod man;
+mod output;
+mod project;
+mod reference;
+mod scale;
+mod scale_all;
+mod schema;
+mod status;
+
+use std::io::Write;
+
+/// Says what was not tried; past the test runner, which keeps what passing tests print to itself.
+fn skipped(what: &str) {
+    let line = format!("SKIPPED: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// The project of most tests.
+const SHOP: &str = "
+services:
+  db: {image: postgres}
+  web: {image: app, depends_on: {db: {condition: service_started, required: true}}}
+  worker-a: {image: app}
+  worker-b: {image: app}
+";

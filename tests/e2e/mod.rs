@@ -1,0 +1,12 @@
+//! End to end: rscale, Compose and a real engine. One file per command, one for the promises, one for
+//! the scenarios of Compose's own tests, and a smaller set over other versions of Compose.
+//!
+//! Every test has a project of its own, so they can run side by side.
+
+mod check;
+mod matrix;
+mod ported;
+mod promises;
+mod scale;
+mod scale_all;
+mod status;

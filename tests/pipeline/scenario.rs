@@ -1,0 +1,294 @@
+//! A scenario: a simulated project, what is asked, and afterwards what was done and what is there.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rscale::apply::{ApplyOptions, Event};
+use rscale::commands::scaling::{HostFacts, Scaled, Scaling, scale};
+use rscale::commands::selection::Asked;
+use rscale::engine::compose::{Compose, Generation};
+use rscale::error::Error;
+use rscale::exec::recording::RecordingExecutor;
+use rscale::gather::Reach;
+use rscale::lock::{Attempt, Holder, ProjectLock, attempt, path_of};
+use rscale::plan::PlanOptions;
+use rscale::project::target::Targets;
+use tempfile::TempDir;
+
+use super::simulation::{Fate, Fault, Simulation};
+use crate::support::fake::{Container, running};
+
+/// Where the simulated engine is, as locks are kept by it.
+const ENGINE: &str = "simulation";
+
+pub struct Scenario {
+    simulation: Rc<RefCell<Simulation>>,
+    executor: RecordingExecutor,
+    scaling: Scaling,
+    locks: TempDir,
+}
+
+/// How it went.
+pub struct Story {
+    /// `None` where it came to no result; then there is an error.
+    pub scaled: Option<Scaled>,
+    pub error: Option<Error>,
+    /// Every command that changed something, and between them `verify` with the replicas looked at.
+    pub did: Vec<String>,
+    pub notes: Vec<String>,
+    pub events: Vec<Event>,
+    pub before: Vec<Container>,
+    pub after: Vec<Container>,
+    pub took: Duration,
+}
+
+impl Scenario {
+    pub fn new(services: &str) -> Self {
+        let simulation = Rc::new(RefCell::new(Simulation::new(services)));
+        let engine = Rc::clone(&simulation);
+        Self {
+            simulation,
+            executor: RecordingExecutor::new(move |spec| engine.borrow_mut().answer(spec)),
+            scaling: Scaling {
+                asked: Asked::Named(Targets::default()),
+                dry_run: false,
+                force: false,
+                current_replicas: None,
+                lock_timeout: Duration::ZERO,
+                plan: PlanOptions {
+                    verify: true,
+                    ..PlanOptions::default()
+                },
+                apply: ApplyOptions {
+                    wait_timeout: Duration::from_secs(120),
+                    stable: Duration::from_secs(1),
+                    keep: false,
+                    stop_timeout: None,
+                },
+            },
+            locks: TempDir::new().unwrap(),
+        }
+    }
+
+    /// Running replicas that are there from the start.
+    pub fn running(self, service: &str, count: u32) -> Self {
+        running(service, count)
+            .into_iter()
+            .fold(self, Self::container)
+    }
+
+    pub fn container(self, container: Container) -> Self {
+        self.simulation.borrow_mut().add(container);
+        self
+    }
+
+    pub fn fate(self, name: &str, fate: Fate) -> Self {
+        self.simulation.borrow_mut().fate(name, fate);
+        self
+    }
+
+    pub fn fault(self, fault: Fault) -> Self {
+        self.simulation.borrow_mut().fault(fault);
+        self
+    }
+
+    pub fn hash(self, service: &str, hash: &str) -> Self {
+        self.simulation.borrow_mut().hash(service, hash);
+        self
+    }
+
+    pub fn log(self, name: &str, text: &str) -> Self {
+        self.simulation.borrow_mut().log(name, text);
+        self
+    }
+
+    /// What is asked: `web=3 worker=-1`.
+    pub fn asks(mut self, targets: &str) -> Self {
+        let targets: Vec<&str> = targets.split(' ').collect();
+        self.scaling.asked = Asked::Named(Targets::parse(&targets, false).unwrap());
+        self
+    }
+
+    pub fn with(mut self, change: impl FnOnce(&mut Scaling)) -> Self {
+        change(&mut self.scaling);
+        self
+    }
+
+    pub fn interrupted_at(self, needle: &'static str) -> Self {
+        self.executor.interrupt_at(needle);
+        self
+    }
+
+    /// Another run on the project, for as long as what this gives lives.
+    pub fn other_run(&self) -> ProjectLock {
+        let path = path_of(self.locks.path(), "shop", ENGINE);
+        let holder = Holder {
+            pid: 4711,
+            user: "alice".into(),
+            command: "rscale web=9".into(),
+            since: 0,
+        };
+        match attempt(&path, &holder) {
+            Ok(Attempt::Taken(lock)) => lock,
+            other => panic!("nobody holds it yet: {other:?}"),
+        }
+    }
+
+    /// Goes through the stages once; may be called again for what follows.
+    pub async fn run(&self) -> Story {
+        let engine = Compose {
+            command: vec!["docker".into(), "compose".into()],
+            generation: Generation::V2,
+            project_options: Vec::new(),
+        };
+        let host = HostFacts {
+            engine_address: ENGINE.into(),
+            likely_name: "shop".into(),
+            lock_folder: self.locks.path().to_owned(),
+            ..HostFacts::default()
+        };
+        let (notes, events) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        let note = |text: &str| notes.borrow_mut().push(text.to_owned());
+        let emit = |event: Event| events.borrow_mut().push(event);
+        let before = self.simulation.borrow_mut().containers();
+        let earlier = self.executor.lines().len();
+        let began = tokio::time::Instant::now();
+        let reach = Reach {
+            engine: &engine,
+            executor: &self.executor,
+        };
+        let outcome = scale(reach, &self.scaling, &host, &emit, &note).await;
+        let took = began.elapsed();
+        let after = self.simulation.borrow_mut().containers();
+        let (scaled, error) = match outcome {
+            Ok(scaled) => (Some(scaled), None),
+            Err(error) => (None, Some(error)),
+        };
+        Story {
+            scaled,
+            error,
+            did: did(&self.executor.lines()[earlier..]),
+            notes: notes.into_inner(),
+            events: events.into_inner(),
+            before,
+            after,
+            took,
+        }
+    }
+}
+
+impl Story {
+    pub fn scaled(&self) -> &Scaled {
+        self.scaled
+            .as_ref()
+            .unwrap_or_else(|| panic!("it came to no result: {:?}", self.error))
+    }
+
+    /// The changing commands alone.
+    pub fn changes(&self) -> Vec<&str> {
+        self.did
+            .iter()
+            .map(String::as_str)
+            .filter(|line| line.starts_with("docker "))
+            .collect()
+    }
+
+    /// Each service's containers: `web: 1 running, 2 exited`.
+    pub fn there(&self) -> String {
+        there(&self.after)
+    }
+
+    /// What was done, how it ended, what is there: for snapshots.
+    pub fn told(&self) -> String {
+        let Scaled { document, exit, .. } = self.scaled();
+        let mut lines = self.did.clone();
+        lines.push(format!("= {}, exit {}", document.outcome, exit.code()));
+        lines.extend(document.error.iter().map(|error| format!("! {error}")));
+        lines.push(self.there());
+        lines.join("\n")
+    }
+
+    /// The containers of a service kept their ids, and it has no others.
+    #[track_caller]
+    pub fn keeps(&self, service: &str) {
+        let of_service = self.after.iter().filter(|one| one.service == service);
+        self.keeps_first(service, of_service.count());
+    }
+
+    /// The containers that a service had are its first ones now.
+    #[track_caller]
+    pub fn keeps_first(&self, service: &str, count: usize) {
+        let ids = |containers: &[Container]| -> Vec<String> {
+            containers
+                .iter()
+                .filter(|one| one.service == service)
+                .map(|one| one.id.clone())
+                .collect()
+        };
+        let (before, after) = (ids(&self.before), ids(&self.after));
+        assert!(!before.is_empty(), "`{service}` has nothing to keep");
+        assert_eq!(
+            after[..count],
+            before,
+            "`{service}` did not keep its containers"
+        );
+    }
+}
+
+fn there(containers: &[Container]) -> String {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for container in containers {
+        let state = match container.health.as_str() {
+            "" => container.state.clone(),
+            health => format!("{} {health}", container.state),
+        };
+        let what = format!("{} {state}", container.number);
+        match lines
+            .iter_mut()
+            .find(|(service, _)| *service == container.service)
+        {
+            Some((_, states)) => states.push(what),
+            None => lines.push((container.service.clone(), vec![what])),
+        }
+    }
+    let shown =
+        |(service, states): &(String, Vec<String>)| service.clone() + ": " + &states.join(", ");
+    lines.iter().map(|line| shown(line) + "\n").collect()
+}
+
+/// Keeps what changes something; of the looks at replicas one line for each time that they are verified.
+fn did(lines: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for line in lines {
+        let reads = [
+            "docker ps ",
+            "docker info ",
+            "docker image ",
+            "docker logs ",
+        ];
+        if reads.iter().any(|start| line.starts_with(start)) || line.contains(" config") {
+            continue;
+        }
+        let line = match line.strip_prefix("docker inspect ") {
+            Some(rest) => {
+                let names: Vec<&str> = rest.split(' ').filter_map(replica_of).collect();
+                format!("verify {}", names.join(" "))
+            }
+            None => line.clone(),
+        };
+        if kept.last() != Some(&line) {
+            kept.push(line);
+        }
+    }
+    kept
+}
+
+/// The replica that an id of the simulation belongs to: `shop-web-2-made-7` -> `web-2`.
+fn replica_of(id: &str) -> Option<&str> {
+    let rest = id.strip_prefix("shop-")?;
+    let (name, _) = rest
+        .rsplit_once("-first")
+        .or_else(|| rest.rsplit_once("-made-"))?;
+    Some(name)
+}

@@ -1,0 +1,483 @@
+//! An engine with Compose in front, simulated: keeps containers and does to them what the commands that
+//! rscale issues would do (facts: docs/compose-semantics.md). Strict: a command that it does not know
+//! panics, for the test would prove nothing.
+//!
+//! Time is tokio's, so that under a paused clock health and crashes come when they are due.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rscale::exec::{CommandError, CommandOutput, CommandSpec};
+use rscale::project::declared::Declared;
+use tokio::time::Instant;
+
+use crate::support::fake::Container;
+
+/// What becomes of a replica once it is started.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// Exits with this code after a while.
+    Exits(i32, Duration),
+    /// `starting`, and healthy after a while.
+    Healthy(Duration),
+    /// `starting`, and unhealthy after a while.
+    Unhealthy(Duration),
+    /// Cannot be started; what the engine says.
+    WillNotStart(&'static str),
+}
+
+/// How a command fails.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// Part of the command's line.
+    pub needle: &'static str,
+    pub stderr: &'static str,
+    pub effect: Effect,
+}
+
+/// What a failing command did all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Nothing,
+    /// Nothing, and it says that all went well.
+    SilentlyNothing,
+    /// `up` created what it should and started none of it.
+    CreatedOnly,
+    Everything,
+}
+
+struct Simulated {
+    container: Container,
+    started: Option<Instant>,
+}
+
+pub struct Simulation {
+    yaml: String,
+    declared: Declared,
+    containers: Vec<Simulated>,
+    /// By container name.
+    fates: BTreeMap<String, Fate>,
+    faults: Vec<Fault>,
+    hashes: BTreeMap<String, String>,
+    logs: BTreeMap<String, String>,
+    began: Instant,
+    made: u32,
+}
+
+type Answer = Result<CommandOutput, CommandError>;
+
+/// The engine's time when a test begins.
+const EPOCH: &str = "2026-01-02T00:00:00Z";
+
+impl Simulation {
+    /// A project `shop`; YAML from `services:` on.
+    pub fn new(services: &str) -> Self {
+        let yaml = format!("name: shop\n{}\n", services.trim_start_matches('\n'));
+        let declared = Declared::parse(&yaml, "").expect("the test's YAML is a compose file");
+        Self {
+            yaml,
+            declared,
+            containers: Vec::new(),
+            fates: BTreeMap::new(),
+            faults: Vec::new(),
+            hashes: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            began: Instant::now(),
+            made: 0,
+        }
+    }
+
+    /// A container that is there from the start.
+    pub fn add(&mut self, mut container: Container) {
+        self.made += 1;
+        container.id = format!("{}-first", container.name);
+        self.containers.push(Simulated {
+            container,
+            started: None,
+        });
+    }
+
+    pub fn fate(&mut self, name: &str, fate: Fate) {
+        self.fates.insert(name.into(), fate);
+    }
+
+    pub fn fault(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub fn hash(&mut self, service: &str, hash: &str) {
+        self.hashes.insert(service.into(), hash.into());
+    }
+
+    pub fn log(&mut self, name: &str, text: &str) {
+        self.logs.insert(name.into(), text.into());
+    }
+
+    /// The containers as they are now, by name.
+    pub fn containers(&mut self) -> Vec<Container> {
+        self.age();
+        let mut containers: Vec<Container> = self
+            .containers
+            .iter()
+            .map(|one| one.container.clone())
+            .collect();
+        containers.sort_by(|a, b| (&a.service, a.number).cmp(&(&b.service, b.number)));
+        containers
+    }
+
+    /// Answers a command.
+    pub fn answer(&mut self, spec: &CommandSpec) -> Answer {
+        self.age();
+        let line = spec.to_string();
+        let fault = self
+            .faults
+            .iter()
+            .position(|fault| line.contains(fault.needle))
+            .map(|at| self.faults.remove(at));
+        if let Some(fault) = &fault
+            && fault.effect == Effect::Nothing
+        {
+            return failed(&line, "", fault.stderr);
+        }
+        if fault
+            .as_ref()
+            .is_some_and(|fault| fault.effect == Effect::SilentlyNothing)
+        {
+            return done("");
+        }
+        let words: Vec<&str> = spec.args.iter().map(String::as_str).collect();
+        let answer = match (spec.program.as_str(), words.as_slice()) {
+            ("docker", ["compose", rest @ ..]) => self.compose(&line, rest, fault.as_ref()),
+            ("docker", ["ps", "--all", ..]) => done(&self.lines(Container::listing_line)),
+            ("docker", ["info", ..]) => done(&format!("8000000000 {}\n", self.now())),
+            ("docker", ["inspect", "--type", "container", "--format", _, ids @ ..]) => {
+                self.inspect(&line, ids)
+            }
+            ("docker", ["image", "inspect", ..]) => done("sha256:app\n"),
+            ("docker", ["start", names @ ..]) => self.start(&line, names),
+            ("docker", ["stop", "-t", _, names @ ..] | ["stop", names @ ..]) => {
+                self.stop(&line, names)
+            }
+            (
+                "docker",
+                ["rm", "--force", "--volumes", names @ ..] | ["rm", "--force", names @ ..],
+            ) => self.remove(&line, names),
+            ("docker", ["exec", ..]) => done(""),
+            ("docker", ["logs", "--tail", _, name]) => {
+                done(self.logs.get(*name).map_or("", String::as_str))
+            }
+            _ => panic!("the simulation does not know `{line}`"),
+        };
+        match fault {
+            Some(fault) => failed(&line, "", fault.stderr),
+            None => answer,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let epoch: Timestamp = EPOCH.parse().expect("it is a time");
+        epoch
+            .checked_add(self.began.elapsed())
+            .expect("tests are short")
+    }
+
+    /// Lets time do its work.
+    fn age(&mut self) {
+        for Simulated { container, started } in &mut self.containers {
+            let (Some(since), Some(fate)) = (*started, self.fates.get(&container.name)) else {
+                continue;
+            };
+            if container.state != "running" {
+                continue;
+            }
+            match fate {
+                Fate::Exits(code, after) if since.elapsed() >= *after => {
+                    container.state = "exited".into();
+                    container.exit_code = *code;
+                    *started = None;
+                }
+                Fate::Healthy(after) if since.elapsed() >= *after => {
+                    container.health = "healthy".into();
+                }
+                Fate::Unhealthy(after) if since.elapsed() >= *after => {
+                    container.health = "unhealthy".into();
+                }
+                Fate::Healthy(_) | Fate::Unhealthy(_) => container.health = "starting".into(),
+                Fate::Exits(..) | Fate::WillNotStart(_) => {}
+            }
+        }
+    }
+
+    fn lines(&self, line: impl Fn(&Container) -> String) -> String {
+        self.containers
+            .iter()
+            .map(|one| line(&one.container) + "\n")
+            .collect()
+    }
+
+    fn compose(&mut self, line: &str, words: &[&str], fault: Option<&Fault>) -> Answer {
+        match words {
+            ["--profile", "*", "config"] | ["config"] => done(&self.yaml),
+            ["config", "--hash", "*"] => {
+                let line = |(service, hash): (&String, &String)| service.to_owned() + " " + hash;
+                let lines: Vec<String> = self.hashes.iter().map(line).collect();
+                done(&lines.join("\n"))
+            }
+            ["up", words @ ..] => self.up(line, words, fault),
+            _ => panic!("the simulation does not know `{line}`"),
+        }
+    }
+
+    /// `up`: brings each service of the selection, dependencies included, to the count given or declared,
+    /// then starts everything in it that does not run, unless told not to.
+    fn up(&mut self, line: &str, words: &[&str], fault: Option<&Fault>) -> Answer {
+        let mut scale: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut named: Vec<&str> = Vec::new();
+        let (mut start, mut detach, mut recreate, mut deps) = (true, false, true, true);
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--no-start" => start = false,
+                "--detach" => detach = true,
+                "--no-recreate" => recreate = false,
+                "--no-deps" => deps = false,
+                "--build" => {}
+                "--pull" => {
+                    words.next();
+                }
+                "--scale" => {
+                    let (service, count) = words
+                        .next()
+                        .and_then(|pair| pair.split_once('='))
+                        .expect("a pair");
+                    assert!(
+                        self.declared.services.contains_key(service),
+                        "no such service: {service}"
+                    );
+                    scale.insert(service, count.parse().expect("a count"));
+                }
+                option if option.starts_with('-') => {
+                    panic!("the simulation does not know {option} in `{line}`")
+                }
+                service => named.push(service),
+            }
+        }
+        assert!(
+            !named.is_empty(),
+            "without names `up` would touch every service: {line}"
+        );
+        assert!(
+            !recreate,
+            "without --no-recreate `up` would recreate replicas: {line}"
+        );
+        assert!(
+            detach || !start,
+            "without --detach `up` does not return: {line}"
+        );
+        let selection = if deps {
+            self.selection(&named)
+        } else {
+            named.iter().map(ToString::to_string).collect()
+        };
+        let mut said = Vec::new();
+        for service in &selection {
+            let wanted = scale
+                .get(service.as_str())
+                .copied()
+                .unwrap_or(self.declared.services[service].count);
+            let there = self.numbers(service).len();
+            assert!(
+                deps || there == wanted as usize,
+                "replicas made with --no-deps carry another hash: {line}"
+            );
+            self.bring_to(service, wanted, &mut said);
+        }
+        if start && fault.is_none_or(|fault| fault.effect != Effect::CreatedOnly) {
+            for service in &selection {
+                for name in self.names(|container| {
+                    container.service == *service
+                        && matches!(container.state.as_str(), "created" | "exited")
+                }) {
+                    if let Err(why) = self.start_one(&name) {
+                        said.push(why);
+                        return failed(line, "", &said.join("\n"));
+                    }
+                    said.push(format!(" Container {name}  Started"));
+                }
+            }
+        }
+        Ok(CommandOutput {
+            stdout: String::new(),
+            stderr: said.join("\n"),
+        })
+    }
+
+    /// The services named and all that they depend on, dependencies first.
+    fn selection(&self, named: &[&str]) -> Vec<String> {
+        let mut order = Vec::new();
+        for name in named {
+            self.select(name, &mut order);
+        }
+        order
+    }
+
+    fn select(&self, name: &str, order: &mut Vec<String>) {
+        for dependency in self.declared.services[name].depends_on.keys() {
+            self.select(dependency, order);
+        }
+        if !order.iter().any(|other| other == name) {
+            order.push(name.to_owned());
+        }
+    }
+
+    fn bring_to(&mut self, service: &str, wanted: u32, said: &mut Vec<String>) {
+        let mut numbers: Vec<u32> = self.numbers(service);
+        while numbers.len() > wanted as usize {
+            // Compose goes by number alone, whatever the state.
+            let highest = numbers.pop().expect("there are more than wanted");
+            self.containers.retain(|one| {
+                !(one.container.service == service && one.container.number == highest)
+            });
+        }
+        let mut next = numbers.last().map_or(1, |highest| highest + 1);
+        while numbers.len() < wanted as usize {
+            let mut container = Container::new(service, next, "created");
+            self.made += 1;
+            container.id = format!("{}-made-{}", container.name, self.made);
+            container.config_hash = self.hashes.get(service).cloned().unwrap_or_default();
+            said.push(format!(" Container {}  Created", container.name));
+            self.containers.push(Simulated {
+                container,
+                started: None,
+            });
+            numbers.push(next);
+            next += 1;
+        }
+    }
+
+    fn numbers(&self, service: &str) -> Vec<u32> {
+        let of_service = self
+            .containers
+            .iter()
+            .map(|one| &one.container)
+            .filter(|one| one.service == service);
+        let mut numbers: Vec<u32> = of_service.map(|container| container.number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn names(&self, fits: impl Fn(&Container) -> bool) -> Vec<String> {
+        let all = self.containers.iter().map(|one| &one.container);
+        all.filter(|container| fits(container))
+            .map(|container| container.name.clone())
+            .collect()
+    }
+
+    fn start_one(&mut self, name: &str) -> Result<(), String> {
+        let now = self.now();
+        let fate = self.fates.get(name).cloned();
+        let Some(one) = self
+            .containers
+            .iter_mut()
+            .find(|one| one.container.name == name)
+        else {
+            return Err(format!(
+                "Error response from daemon: No such container: {name}"
+            ));
+        };
+        if let Some(Fate::WillNotStart(why)) = fate {
+            one.container.error = why.into();
+            return Err(format!(
+                "Error response from daemon: {why}\nError: failed to start containers: {name}"
+            ));
+        }
+        one.container.state = "running".into();
+        one.container.exit_code = 0;
+        one.container.started_at = now.to_string();
+        one.started = Some(Instant::now());
+        if matches!(fate, Some(Fate::Healthy(_) | Fate::Unhealthy(_))) {
+            one.container.health = "starting".into();
+        }
+        Ok(())
+    }
+
+    /// As docker does it with several: those that can be are started, and the rest make it fail.
+    fn start(&mut self, line: &str, names: &[&str]) -> Answer {
+        let why: Vec<String> = names
+            .iter()
+            .filter_map(|name| self.start_one(name).err())
+            .collect();
+        if why.is_empty() {
+            done("")
+        } else {
+            failed(line, "", &why.join("\n"))
+        }
+    }
+
+    fn stop(&mut self, line: &str, names: &[&str]) -> Answer {
+        for name in names {
+            let Some(one) = self
+                .containers
+                .iter_mut()
+                .find(|one| one.container.name == *name)
+            else {
+                return failed(
+                    line,
+                    "",
+                    &format!("Error response from daemon: No such container: {name}"),
+                );
+            };
+            one.container.state = "exited".into();
+            one.started = None;
+        }
+        done("")
+    }
+
+    fn remove(&mut self, line: &str, names: &[&str]) -> Answer {
+        for name in names {
+            let before = self.containers.len();
+            self.containers.retain(|one| one.container.name != *name);
+            if self.containers.len() == before {
+                return failed(
+                    line,
+                    "",
+                    &format!("Error response from daemon: No such container: {name}"),
+                );
+            }
+        }
+        done("")
+    }
+
+    fn inspect(&self, line: &str, ids: &[&str]) -> Answer {
+        let (mut lines, mut missing) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.containers.iter().find(|one| one.container.id == *id) {
+                Some(one) => lines.push(one.container.vitals_line()),
+                None => missing.push(format!("Error: No such container: {id}")),
+            }
+        }
+        if missing.is_empty() {
+            done(&lines.join("\n"))
+        } else {
+            failed(line, &lines.join("\n"), &missing.join("\n"))
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is one of two answers")]
+fn done(stdout: &str) -> Answer {
+    Ok(CommandOutput {
+        stdout: stdout.into(),
+        stderr: String::new(),
+    })
+}
+
+fn failed(line: &str, stdout: &str, stderr: &str) -> Answer {
+    Err(CommandError::Failed {
+        command: line.into(),
+        status: "exit status: 1".into(),
+        stdout: stdout.into(),
+        stderr: stderr.into(),
+    })
+}

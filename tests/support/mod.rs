@@ -1,0 +1,6 @@
+//! What the tests are built with.
+
+#[cfg(unix)]
+pub mod engine;
+#[cfg(unix)]
+pub mod fake;
