@@ -205,6 +205,7 @@ fn what_failed_can_be_kept() {
                 "up --no-start",
                 Answer::fails("no space left on device").leaving(half_made),
             )
+            .on("rm --force", Answer::makes(Vec::new()))
             .env("RSCALE_KEEP", value)
             .line("worker-a=1")
             .output();

@@ -149,28 +149,34 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
             PLUGIN,
         ),
     ];
-    for (asked, said, message, hints) in cases {
-        for line in ["web=2", "scale-all 2", "check web=2", "status"] {
-            // `status` does not ask for it.
-            if line == "status" && *asked == "^info " {
-                continue;
-            }
-            let ran = Fake::new(SHOP)
-                .on(asked, Answer::fails(said))
-                .line(line)
-                .output();
-            assert_eq!(ran.status, 4, "{line}, {said}: {ran:#?}");
-            let first = first_line(&ran.stderr);
-            assert!(
-                first.starts_with(&format!("error: {message}")),
-                "{line}, {said}: {first}"
-            );
-            has_hints(&ran.stderr, hints);
-            assert!(
-                ran.stdout.is_empty() && ran.changes().is_empty(),
-                "{ran:#?}"
-            );
+    std::thread::scope(|scope| {
+        for (asked, said, message, hints) in cases {
+            scope.spawn(|| is_unusable(asked, said, message, hints));
         }
+    });
+}
+
+fn is_unusable(asked: &str, said: &str, message: &str, hints: &[&str]) {
+    for line in ["web=2", "scale-all 2", "check web=2", "status"] {
+        // `status` does not ask for it.
+        if line == "status" && asked == "^info " {
+            continue;
+        }
+        let ran = Fake::new(SHOP)
+            .on(asked, Answer::fails(said))
+            .line(line)
+            .output();
+        assert_eq!(ran.status, 4, "{line}, {said}: {ran:#?}");
+        let first = first_line(&ran.stderr);
+        assert!(
+            first.starts_with(&format!("error: {message}")),
+            "{line}, {said}: {first}"
+        );
+        has_hints(&ran.stderr, hints);
+        assert!(
+            ran.stdout.is_empty() && ran.changes().is_empty(),
+            "{ran:#?}"
+        );
     }
 }
 
@@ -413,39 +419,46 @@ fn a_failed_up_is_exit_1_with_its_cause_and_rolled_back() {
             ],
         ),
     ];
-    for (said, message, hints) in cases {
-        let before = [running("db", 1), running("web", 1)].concat();
-        let half_made = [before.clone(), vec![Container::new("web", 2, "created")]].concat();
-        let ran = Fake::new(SHOP)
-            .containers(before.clone())
-            .on("up --no-start", Answer::fails(said).leaving(half_made))
-            .on("rm --force", Answer::makes(before))
-            .line("web=2")
-            .output();
-        assert_eq!(ran.status, 1, "{said}: {ran:#?}");
-        let errors: Vec<&str> = ran
-            .stderr
-            .lines()
-            .filter(|line| line.starts_with("error: "))
-            .collect();
-        assert_eq!(errors.len(), 1, "{}", ran.stderr);
-        assert!(
-            errors[0].starts_with(&format!("error: {message}: ")),
-            "{said}: {errors:?}"
-        );
-        has_hints(&ran.stderr, hints);
-        assert_eq!(
-            ran.stdout,
-            "web  1 -> 2  rolled back (1 running)\nother services: 1 container untouched\n"
-        );
-        assert_eq!(
-            ran.changes(),
-            [
-                "compose up --no-start --no-recreate --scale web=2 --scale db=1 web",
-                "rm --force --volumes shop-web-2"
-            ]
-        );
-    }
+    // The engine is given a moment after each, so they go side by side.
+    std::thread::scope(|scope| {
+        for (said, message, hints) in cases {
+            scope.spawn(|| is_rolled_back(said, message, hints));
+        }
+    });
+}
+
+fn is_rolled_back(said: &str, message: &str, hints: &[&str]) {
+    let before = [running("db", 1), running("web", 1)].concat();
+    let half_made = [before.clone(), vec![Container::new("web", 2, "created")]].concat();
+    let ran = Fake::new(SHOP)
+        .containers(before.clone())
+        .on("up --no-start", Answer::fails(said).leaving(half_made))
+        .on("rm --force", Answer::makes(before))
+        .line("web=2")
+        .output();
+    assert_eq!(ran.status, 1, "{said}: {ran:#?}");
+    let errors: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{}", ran.stderr);
+    assert!(
+        errors[0].starts_with(&format!("error: {message}: ")),
+        "{said}: {errors:?}"
+    );
+    has_hints(&ran.stderr, hints);
+    assert_eq!(
+        ran.stdout,
+        "web  1 -> 2  rolled back (1 running)\nother services: 1 container untouched\n"
+    );
+    assert_eq!(
+        ran.changes(),
+        [
+            "compose up --no-start --no-recreate --scale web=2 --scale db=1 web",
+            "rm --force --volumes shop-web-2"
+        ]
+    );
 }
 
 #[test]

@@ -187,9 +187,7 @@ fn refuses_when_another_count_was_expected() {
     let ran = shop().line("web=3 --current-replicas 2").output();
     assert_eq!(ran.status, 3, "{ran:#?}");
     assert!(
-        ran.stderr.lines().next().is_some_and(
-            |line| line.starts_with("error: ") && line.ends_with(" [current-replicas]")
-        ),
+        ran.stderr.starts_with("error[current-replicas]: "),
         "{ran:#?}"
     );
     assert!(ran.changes().is_empty());

@@ -467,3 +467,24 @@ async fn a_rollback_brings_back_what_it_can() {
         "db: 1 running, 2 running\nweb: 1 running, 3 exited\nworker: 1 running, 2 running, 3 running\n"
     );
 }
+
+/// The engine goes on with what it was asked after Compose gave up.
+#[tokio::test(start_paused = true)]
+async fn what_appears_after_a_failed_up_is_removed_too() {
+    let story = shop()
+        .fault(Fault {
+            needle: " up ",
+            stderr: "Error response from daemon: no space left on device",
+            effect: Effect::Late(Duration::from_millis(300)),
+        })
+        .asks("web=4")
+        .run()
+        .await;
+    assert_eq!(story.scaled().document.outcome, "rolled_back");
+    let removed: Vec<&str> = story.changes().into_iter().skip(1).collect();
+    assert_eq!(
+        removed,
+        ["2", "3", "4"].map(|number| format!("docker rm --force --volumes shop-web-{number}"))
+    );
+    as_before(&story);
+}

@@ -44,6 +44,8 @@ pub enum Effect {
     SilentlyNothing,
     /// `up` created what it should and started none of it.
     CreatedOnly,
+    /// What `up` was to create appears one by one, at such a distance, after it has failed.
+    Late(Duration),
     Everything,
 }
 
@@ -56,6 +58,8 @@ pub struct Simulation {
     yaml: String,
     declared: Declared,
     containers: Vec<Simulated>,
+    /// Those that appear later.
+    late: Vec<(Instant, Container)>,
     /// By container name.
     fates: BTreeMap<String, Fate>,
     faults: Vec<Fault>,
@@ -79,6 +83,7 @@ impl Simulation {
             yaml,
             declared,
             containers: Vec::new(),
+            late: Vec::new(),
             fates: BTreeMap::new(),
             faults: Vec::new(),
             hashes: BTreeMap::new(),
@@ -147,6 +152,7 @@ impl Simulation {
             return done("");
         }
         let words: Vec<&str> = spec.args.iter().map(String::as_str).collect();
+        let there = self.containers.len();
         let answer = match (spec.program.as_str(), words.as_slice()) {
             ("docker", ["compose", rest @ ..]) => self.compose(&line, rest, fault.as_ref()),
             ("docker", ["ps", "--all", ..]) => done(&self.lines(Container::listing_line)),
@@ -169,6 +175,16 @@ impl Simulation {
             }
             _ => panic!("the simulation does not know `{line}`"),
         };
+        if let Some(Fault {
+            effect: Effect::Late(distance),
+            ..
+        }) = fault
+        {
+            let new = self.containers.split_off(there);
+            let times = (1u32..).map(|nth| Instant::now() + distance * nth);
+            self.late
+                .extend(times.zip(new.into_iter().map(|one| one.container)));
+        }
         match fault {
             Some(fault) => failed(&line, "", fault.stderr),
             None => answer,
@@ -184,6 +200,16 @@ impl Simulation {
 
     /// Lets time do its work.
     fn age(&mut self) {
+        let (due, late) = std::mem::take(&mut self.late)
+            .into_iter()
+            .partition(|(when, _)| *when <= Instant::now());
+        self.late = late;
+        let due: Vec<(Instant, Container)> = due;
+        self.containers
+            .extend(due.into_iter().map(|(_, container)| Simulated {
+                container,
+                started: None,
+            }));
         for Simulated { container, started } in &mut self.containers {
             let (Some(since), Some(fate)) = (*started, self.fates.get(&container.name)) else {
                 continue;
@@ -293,7 +319,8 @@ impl Simulation {
             );
             self.bring_to(service, wanted, &mut said);
         }
-        if start && fault.is_none_or(|fault| fault.effect != Effect::CreatedOnly) {
+        let starts = |fault: &Fault| !matches!(fault.effect, Effect::CreatedOnly | Effect::Late(_));
+        if start && fault.is_none_or(starts) {
             for service in &selection {
                 for name in self.names(|container| {
                     container.service == *service
