@@ -277,7 +277,7 @@ pub enum PullPolicy {
 #[command(next_help_heading = "Project options (as docker compose has them)")]
 pub struct ProjectArgs {
     /// Compose file; repeatable [Compose's own: COMPOSE_FILE]
-    #[arg(short, long, value_name = "FILE", global = true, env = "RSCALE_FILE", value_delimiter = ',', value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE", global = true, env = "RSCALE_FILE", value_hint = ValueHint::FilePath)]
     pub file: Vec<PathBuf>,
     /// Project name [Compose's own: COMPOSE_PROJECT_NAME]
     #[arg(
@@ -301,7 +301,7 @@ pub struct ProjectArgs {
     )]
     pub profile: Vec<String>,
     /// Environment file for interpolation; repeatable
-    #[arg(long, value_name = "FILE", global = true, env = "RSCALE_ENV_FILE", value_delimiter = ',', value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", global = true, env = "RSCALE_ENV_FILE", value_hint = ValueHint::FilePath)]
     pub env_file: Vec<PathBuf>,
     /// How to call Compose, such as `docker compose` or a path [default: the Compose plugin, then docker-compose]
     #[arg(long, value_name = "COMMAND", global = true, env = "RSCALE_COMPOSE")]

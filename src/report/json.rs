@@ -72,6 +72,7 @@ pub struct StatusContainer {
     pub id: String,
     pub name: String,
     pub number: u32,
+    #[schemars(extend("enum" = ["created", "running", "paused", "restarting", "removing", "exited", "dead"]))]
     pub state: String,
     /// `starting`, `healthy` or `unhealthy`; null without a healthcheck.
     pub health: Option<String>,
@@ -88,7 +89,7 @@ pub struct Scale {
     pub project: String,
     pub engine: String,
     pub dry_run: bool,
-    /// `scaled`, `unchanged`, `refused`, `rolled_back`, `failed`, `interrupted` or `planned`.
+    #[schemars(extend("enum" = ["scaled", "unchanged", "refused", "rolled_back", "failed", "interrupted", "planned"]))]
     pub outcome: String,
     /// Why it did not end in `scaled` or `unchanged`; null when it did.
     pub error: Option<String>,
@@ -113,7 +114,7 @@ pub struct ScaledService {
     pub created: Vec<String>,
     /// Names of containers that are gone.
     pub removed: Vec<String>,
-    /// As the whole run's.
+    #[schemars(extend("enum" = ["scaled", "unchanged", "refused", "rolled_back", "failed", "interrupted", "planned"]))]
     pub outcome: String,
     pub seconds: f64,
     pub error: Option<String>,
@@ -146,7 +147,7 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingItem {
     pub rule: String,
-    /// `error` or `warning`.
+    #[schemars(extend("enum" = ["error", "warning"]))]
     pub severity: String,
     pub service: String,
     pub message: String,
