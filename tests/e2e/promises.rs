@@ -1,4 +1,6 @@
-//! The promises of docs/architecture.md, "Scaling promises": each has a test that fails when it is broken.
+//! What rscale promises of every scale, a module each: nothing else changes, all or nothing, every replica
+//! counts, the right replica goes, one at a time, interrupted is not broken. Each promise has a test that
+//! fails when it is broken.
 
 use std::thread;
 use std::time::Duration;
