@@ -84,6 +84,19 @@ impl Reach<'_> {
         Ok(declared)
     }
 
+    /// Both sides at once: the containers of the likely project are listed while Compose reads its file.
+    pub async fn project(&self, likely_name: &str) -> Result<Project> {
+        let (declared, replicas) =
+            tokio::join!(self.declared(likely_name), self.replicas(likely_name));
+        let declared = declared?;
+        let replicas = if declared.name == likely_name {
+            replicas?
+        } else {
+            self.replicas(&declared.name).await?
+        };
+        Ok(Project::new(declared, replicas))
+    }
+
     /// The containers of a project.
     pub async fn replicas(&self, project: &str) -> Result<Vec<Replica>> {
         let stdout = self.read(&self.engine.listing(project)).await?;

@@ -85,7 +85,8 @@ impl Run<'_> {
     /// # Errors
     /// A replica failed, fewer exist than wanted, the time is up, or rscale was interrupted.
     pub(super) async fn verify(&self, counts: &Counts) -> Result<BTreeSet<String>, Stop> {
-        let now = self.now().await?;
+        let (now, ()) = tokio::join!(self.now(), self.ask_the_time());
+        let now = now?;
         for (service, &count) in counts {
             let there = now.count(service);
             if there != count {
@@ -202,13 +203,21 @@ impl Run<'_> {
         }
     }
 
+    /// Reads the engine's clock once. Without it, uptimes count from when they were first seen.
+    async fn ask_the_time(&self) {
+        if self.clock.get().is_none() {
+            self.clock
+                .set(self.reach.info().await.ok().map(|(_, clock)| clock));
+        }
+    }
+
     /// How long a replica has been up by the engine's own clock; this machine's may differ.
     fn uptime(&self, vitals: &Vitals) -> Option<Duration> {
         let started: Timestamp = vitals.started_at.parse().ok()?;
-        let engine_now = self
-            .clock
+        let clock = self.clock.get()?;
+        let engine_now = clock
             .engine_time?
-            .checked_add(self.clock.read_at.elapsed())
+            .checked_add(clock.read_at.elapsed())
             .ok()?;
         Duration::try_from(engine_now.duration_since(started)).ok()
     }

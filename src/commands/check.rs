@@ -1,13 +1,12 @@
 //! `rscale check`: the preflight alone.
 
-use std::collections::BTreeMap;
-
-use super::selection::known_services;
+use super::scaling;
+use super::selection::{Wish, known_services};
 use super::session::Session;
 use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
 use crate::exec::host;
-use crate::preflight::{self, Finding, Question, Surroundings};
+use crate::preflight::{self, Finding, Question};
 use crate::project::Project;
 use crate::project::target::Targets;
 use crate::report::{json, text};
@@ -32,23 +31,24 @@ impl<'a> Request<'a> {
 /// Checks and prints; exits with 3 when the targets would be refused.
 pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
     let (reach, ui) = (session.reach(), session.ui);
-    let likely = &session.likely_name;
-    let (declared, info, replicas) =
-        tokio::join!(reach.declared(likely), reach.info(), reach.replicas(likely));
-    let declared = declared?;
-    let (info, _) = info?;
-    known_services(&declared, request.targets.0.keys())?;
-    let replicas = if declared.name == *likely {
-        replicas?
+    let project = reach.project(&session.likely_name).await?;
+    known_services(&project.declared, request.targets.0.keys())?;
+    let asked: Wish = request
+        .targets
+        .0
+        .iter()
+        .map(|(service, count)| (service.clone(), count.resolve(project.count(service))))
+        .collect();
+    // Without targets, one service at a time: what a second replica of each would meet.
+    let questions = if asked.is_empty() {
+        one_more_of_each(&project)
     } else {
-        reach.replicas(&declared.name).await?
+        vec![asked]
     };
-    let project = Project::new(declared, replicas);
-    let surroundings = Surroundings {
-        memory_bytes: info.memory_bytes,
-        listening: host::engine_ports(),
-    };
-    let examine = |wish: &BTreeMap<String, i64>| {
+    let all = questions.iter().flat_map(preflight::granted).collect();
+    let surroundings =
+        scaling::surroundings(reach, &project, &all, Some(host::engine_ports)).await?;
+    let examine = |wish: &Wish| {
         let question = Question {
             project: &project,
             wish,
@@ -58,28 +58,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
         };
         preflight::examine(&question, request.args.policy.force)
     };
-    let asked: BTreeMap<String, i64> = request
-        .targets
-        .0
-        .iter()
-        .map(|(service, count)| (service.clone(), count.resolve(project.count(service))))
-        .collect();
-    let findings: Vec<Finding> = if asked.is_empty() {
-        let services = project
-            .declared
-            .services
-            .values()
-            .filter(|service| project.is_active(service));
-        // One service at a time: the question is what a second replica of each would meet.
-        let second = |count: u32| i64::from(count.max(1)) + 1;
-        services
-            .flat_map(|service| {
-                examine(&[(service.name.clone(), second(project.count(&service.name)))].into())
-            })
-            .collect()
-    } else {
-        examine(&asked)
-    };
+    let findings: Vec<Finding> = questions.iter().flat_map(examine).collect();
     let document = json::Check {
         schema: json::SCHEMA,
         project: project.name().to_owned(),
@@ -91,6 +70,17 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
         Format::Text => ui.data(&text::findings(&document.findings, ui.paint())),
     }
     // Without targets this is a report, not a question: a database that cannot be doubled is no failure.
-    let refused = !asked.is_empty() && preflight::refuses(&findings);
+    let refused = !request.targets.0.is_empty() && preflight::refuses(&findings);
     Ok(if refused { Exit::Refused } else { Exit::Done })
+}
+
+fn one_more_of_each(project: &Project) -> Vec<Wish> {
+    let services = project.declared.services.values();
+    services
+        .filter(|service| project.is_active(service))
+        .map(|service| {
+            let second = i64::from(project.count(&service.name).max(1)) + 1;
+            [(service.name.clone(), second)].into()
+        })
+        .collect()
 }

@@ -3,6 +3,7 @@
 mod check;
 pub mod complete;
 mod completions;
+mod locking;
 mod man;
 mod reference;
 mod scale;

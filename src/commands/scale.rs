@@ -122,7 +122,7 @@ pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
     let ui = session.ui;
     let surroundings = scaling::HostFacts {
         engine_address: host::engine_address(),
-        listening: host::engine_ports(),
+        engine_ports: Some(host::engine_ports),
         likely_name: session.likely_name.clone(),
         lock_folder: lock::folder(),
         command_line: command_line(),

@@ -6,19 +6,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::selection::{Asked, known_services, wish};
+use super::locking::read_locked;
+use super::selection::{Asked, wish};
 use crate::apply::{Aftermath, ApplyOptions, Event, Failure, Outcome, Run, count, healthy};
-use crate::duration;
 use crate::engine::steps::commands;
 use crate::error::{Error, Exit, Result};
-use crate::gather::{Clock, Reach};
-use crate::lock::{self, Attempt, Holder, ProjectLock};
-use crate::plan::{Change, Plan, PlanOptions, plan};
+use crate::gather::Reach;
+use crate::plan::{Change, Counts, Plan, PlanOptions, plan};
 use crate::preflight::{self, Finding, Question, Severity, Surroundings};
 use crate::project::Project;
-use crate::project::declared::Declared;
+use crate::project::declared::Service;
 use crate::project::observed::Replica;
 use crate::report::json::{LeftAlone, Scale, ScaledService, UntouchedContainers};
 
@@ -38,12 +35,43 @@ pub struct Scaling {
 #[derive(Debug, Default)]
 pub struct HostFacts {
     pub engine_address: String,
-    /// Listening ports, where the engine is this machine's.
-    pub listening: BTreeSet<(String, u16)>,
+    /// Reads the listening ports, where the engine is this machine's.
+    pub engine_ports: Option<PortsFn>,
     pub likely_name: String,
     /// Where the locks of projects are.
     pub lock_folder: PathBuf,
     pub command_line: String,
+}
+
+/// Reads which ports something listens on, by protocol.
+pub type PortsFn = fn() -> BTreeSet<(String, u16)>;
+
+/// What the preflight has to know beyond the project. Each costs time, so only what a rule will ask for is
+/// read.
+pub async fn surroundings(
+    reach: Reach<'_>,
+    project: &Project,
+    granted: &Counts,
+    engine_ports: Option<PortsFn>,
+) -> Result<Surroundings> {
+    let mut services = project.declared.services.values();
+    let memory_bytes = if services.any(|service| service.memory_limit.is_some()) {
+        reach.info().await?.0.memory_bytes
+    } else {
+        0
+    };
+    let publishes = |(name, count): (&String, &u32)| {
+        let service = project.service(name);
+        *count > project.count(name) && service.is_some_and(Service::wants_host_ports)
+    };
+    let listening = match engine_ports {
+        Some(read) if granted.iter().any(publishes) => read(),
+        _ => BTreeSet::new(),
+    };
+    Ok(Surroundings {
+        memory_bytes,
+        listening,
+    })
 }
 
 /// What came of it.
@@ -72,23 +100,8 @@ pub async fn scale(
         return Err(Error::usage("this Compose has no `--pull` policy")
             .hint("pull first: docker-compose pull SERVICE"));
     }
-    // The declared side first, for the lock is kept by the project's name.
-    let (declared, info) = tokio::join!(reach.declared(&host.likely_name), reach.info());
-    let declared = declared?;
-    let (info, clock) = info?;
-    if let Asked::Named(targets) = &scaling.asked {
-        known_services(&declared, targets.0.keys())?;
-    }
-    let _lock = if scaling.dry_run {
-        None
-    } else {
-        Some(take_lock(reach, &declared.name, scaling, host, note).await?)
-    };
-    let surroundings = Surroundings {
-        memory_bytes: info.memory_bytes,
-        listening: host.listening.clone(),
-    };
-    let prepared = Prepared::new(reach, scaling, declared, &surroundings).await?;
+    let (project, _lock) = read_locked(reach, scaling, host, note).await?;
+    let prepared = Prepared::new(reach, scaling, project, host).await?;
     if scaling.dry_run || preflight::refuses(&prepared.findings) {
         return Ok(prepared.held_back(reach, scaling.dry_run));
     }
@@ -100,7 +113,7 @@ pub async fn scale(
             "starting `{service}` ({count}) as well: it is a dependency and does not run"
         ));
     }
-    Ok(prepared.carry_out(reach, scaling, clock, emit).await)
+    Ok(prepared.carry_out(reach, scaling, emit).await)
 }
 
 /// Everything that is decided before anything is touched.
@@ -115,18 +128,17 @@ impl Prepared {
     async fn new(
         reach: Reach<'_>,
         scaling: &Scaling,
-        declared: Declared,
-        surroundings: &Surroundings,
+        mut project: Project,
+        host: &HostFacts,
     ) -> Result<Self> {
-        let replicas = reach.replicas(&declared.name).await?;
-        let mut project = Project::new(declared, replicas);
         let (wish, left_alone) = wish(&project, &scaling.asked)?;
         let granted = preflight::granted(&wish);
         reach.mark_outdated(&mut project, &granted).await?;
+        let surroundings = surroundings(reach, &project, &granted, host.engine_ports).await?;
         let question = Question {
             project: &project,
             wish: &wish,
-            surroundings,
+            surroundings: &surroundings,
             stop_timeout: scaling.plan.stop_timeout,
             current_replicas: scaling.current_replicas,
         };
@@ -201,14 +213,8 @@ impl Prepared {
         }
     }
 
-    async fn carry_out(
-        self,
-        reach: Reach<'_>,
-        scaling: &Scaling,
-        clock: Clock,
-        emit: &dyn Fn(Event),
-    ) -> Scaled {
-        let run = Run::new(reach, &self.project, &self.plan, clock, scaling.apply, emit);
+    async fn carry_out(self, reach: Reach<'_>, scaling: &Scaling, emit: &dyn Fn(Event)) -> Scaled {
+        let run = Run::new(reach, &self.project, &self.plan, scaling.apply, emit);
         let applied = run.apply().await;
         let interrupted = reach.executor.interrupted();
         let (exit, outcome) = ending(&self.plan, applied.failure.as_ref(), interrupted);
@@ -257,41 +263,4 @@ fn others(project: &Project, plan: &Plan) -> usize {
         .filter(|(service, _)| !named(service))
         .map(|(_, replicas)| replicas.len())
         .sum()
-}
-
-/// Waits for the lock of a project.
-async fn take_lock(
-    reach: Reach<'_>,
-    project: &str,
-    scaling: &Scaling,
-    host: &HostFacts,
-    note: &dyn Fn(&str),
-) -> Result<ProjectLock> {
-    let path = lock::path_of(&host.lock_folder, project, &host.engine_address);
-    let holder = Holder::this_run(host.command_line.clone());
-    let began = Instant::now();
-    let mut waits_for = None;
-    loop {
-        let other = match lock::attempt(&path, &holder)? {
-            Attempt::Taken(lock) => return Ok(lock),
-            Attempt::Busy(other) => other,
-        };
-        if reach.executor.interrupted() {
-            return Err(Error::interrupted());
-        }
-        if began.elapsed() >= scaling.lock_timeout {
-            let limit = duration::show(scaling.lock_timeout);
-            return Err(Error::failed(format!(
-                "{other} still scales project `{project}` after {limit}"
-            ))
-            .hint("wait longer: rscale --lock-timeout 10m ..."));
-        }
-        if waits_for.as_ref() != Some(&other) {
-            note(&format!(
-                "waiting for {other}, which scales project `{project}`"
-            ));
-            waits_for = Some(other);
-        }
-        reach.executor.pause(Duration::from_millis(100)).await;
-    }
 }

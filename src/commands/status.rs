@@ -24,18 +24,9 @@ pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
     }
 }
 
-/// Reads both sides at once: the containers of the likely project while Compose reads its file.
 async fn read(session: &Session<'_>, args: &StatusArgs) -> Result<Project> {
     let reach = session.reach();
-    let likely = &session.likely_name;
-    let (declared, replicas) = tokio::join!(reach.declared(likely), reach.replicas(likely));
-    let declared = declared?;
-    let replicas = if declared.name == *likely {
-        replicas?
-    } else {
-        reach.replicas(&declared.name).await?
-    };
-    let mut project = Project::new(declared, replicas);
+    let mut project = reach.project(&session.likely_name).await?;
     let orphans: Vec<String> = project.orphans().map(|(name, _)| name.to_owned()).collect();
     known_services(
         &project.declared,

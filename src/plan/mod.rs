@@ -148,7 +148,7 @@ pub enum Start {
     /// Compose, because only it knows how (hooks, files that it copies in) or because several at a time
     /// would race (port ranges). Dependencies are not part of it.
     ByCompose,
-    /// Compose, together with dependencies that are not up yet.
+    /// Compose, in the call that creates them, together with dependencies that are not up yet.
     WithDependencies,
 }
 

@@ -119,6 +119,12 @@ impl Service {
             .collect()
     }
 
+    /// Whether some published port has to be a certain one of the host's.
+    pub fn wants_host_ports(&self) -> bool {
+        let certain = |port: &Port| port.published != Published::Ephemeral;
+        self.ports.iter().any(certain)
+    }
+
     /// Whether some published port is taken from a range.
     pub fn has_port_range(&self) -> bool {
         self.ports

@@ -259,7 +259,11 @@ mod tests {
             (Some(36), vec![0, 1, 2, 3]),
             (Some(20), vec![0, 1, 3]),
         ] {
-            assert_eq!(columns(&[row.clone()], width), kept, "{width:?}");
+            assert_eq!(
+                columns(std::slice::from_ref(&row), width),
+                kept,
+                "{width:?}"
+            );
         }
     }
 }

@@ -138,9 +138,9 @@ fn scaling_options_can_be_set() {
         ),
         (
             "RSCALE_FILE",
-            "a.yaml,b.yaml",
+            "a.yaml",
             "worker-a=5",
-            "docker compose --file a.yaml --file b.yaml up",
+            "docker compose --file a.yaml up",
         ),
         (
             "RSCALE_PROJECT_NAME",

@@ -41,7 +41,7 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
                   /var/run/docker.sock: connect: permission denied";
     let cases: &[(&str, &str, &str, &[&str])] = &[
         (
-            "^info ",
+            "^ps --all",
             daemon,
             "the Docker daemon is not running, or not where it is looked for",
             &[
@@ -50,7 +50,7 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
             ],
         ),
         (
-            "^info ",
+            "^ps --all",
             pipe,
             "Docker Desktop is not running, or the docker context points elsewhere",
             &[
@@ -60,7 +60,7 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
             ],
         ),
         (
-            "^info ",
+            "^ps --all",
             denied,
             "you may not use the Docker socket",
             &[
@@ -69,7 +69,7 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
             ],
         ),
         (
-            "^info ",
+            "^ps --all",
             "error during connect: Get \"http://ssh/v1.24/info\": command [ssh -- host docker system dial-stdio] has \
              exited with exit status 255",
             "the Docker daemon cannot be reached",
@@ -95,7 +95,7 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
             &["sudo systemctl start docker"],
         ),
         (
-            "^info ",
+            "^ps --all",
             "unable to resolve docker endpoint: context \"gone\": context not found",
             "the docker context does not exist",
             &["docker context ls", "docker context use default"],
@@ -158,10 +158,6 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
 
 fn is_unusable(asked: &str, said: &str, message: &str, hints: &[&str]) {
     for line in ["web=2", "scale-all 2", "check web=2", "status"] {
-        // `status` does not ask for it.
-        if line == "status" && asked == "^info " {
-            continue;
-        }
         let ran = Fake::new(SHOP)
             .on(asked, Answer::fails(said))
             .line(line)
@@ -247,7 +243,6 @@ fn a_broken_service_of_an_inactive_profile_does_not_stand_in_the_way() {
 fn an_unknown_failure_of_reading_is_exit_4_with_what_was_said() {
     for (asked, lines) in [
         (" config", &["web=2", "scale-all 2", "check", "status"][..]),
-        ("^info ", &["web=2", "scale-all 2", "check"]),
         ("^ps --all", &["web=2", "scale-all 2", "check", "status"]),
     ] {
         for line in lines {

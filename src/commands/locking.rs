@@ -1,0 +1,103 @@
+//! Reading a project under its lock: what is planned on must not change before it is carried out.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::scaling::{HostFacts, Scaling};
+use super::selection::{Asked, known_services};
+use crate::duration;
+use crate::error::{Error, Result};
+use crate::gather::Reach;
+use crate::lock::{self, Attempt, Holder, ProjectLock};
+use crate::project::Project;
+
+/// Reads the project, and takes its lock unless nothing will be changed.
+///
+/// The lock is kept by the project's name, which Compose says only once it has read the file. So the
+/// likely name's lock is tried first, and the containers are listed meanwhile; where the name turns out to
+/// be another, or the lock is taken, it is done again in the slower order.
+pub async fn read_locked(
+    reach: Reach<'_>,
+    scaling: &Scaling,
+    host: &HostFacts,
+    note: &dyn Fn(&str),
+) -> Result<(Project, Option<ProjectLock>)> {
+    let likely = &host.likely_name;
+    let early = if scaling.dry_run {
+        None
+    } else {
+        match lock::attempt(&path(host, likely), &holder(host))? {
+            Attempt::Taken(lock) => Some(lock),
+            Attempt::Busy(_) => None,
+        }
+    };
+    let listing = async {
+        let counts = scaling.dry_run || early.is_some();
+        if counts {
+            Some(reach.replicas(likely).await)
+        } else {
+            None
+        }
+    };
+    let (declared, listed) = tokio::join!(reach.declared(likely), listing);
+    let declared = declared?;
+    if let Asked::Named(targets) = &scaling.asked {
+        known_services(&declared, targets.0.keys())?;
+    }
+    if let Some(listed) = listed.filter(|_| declared.name == *likely) {
+        return Ok((Project::new(declared, listed?), early));
+    }
+    drop(early);
+    let lock = if scaling.dry_run {
+        None
+    } else {
+        Some(take_lock(reach, &declared.name, scaling, host, note).await?)
+    };
+    let replicas = reach.replicas(&declared.name).await?;
+    Ok((Project::new(declared, replicas), lock))
+}
+
+fn path(host: &HostFacts, project: &str) -> std::path::PathBuf {
+    lock::path_of(&host.lock_folder, project, &host.engine_address)
+}
+
+fn holder(host: &HostFacts) -> Holder {
+    Holder::this_run(host.command_line.clone())
+}
+
+/// Waits for the lock of a project.
+async fn take_lock(
+    reach: Reach<'_>,
+    project: &str,
+    scaling: &Scaling,
+    host: &HostFacts,
+    note: &dyn Fn(&str),
+) -> Result<ProjectLock> {
+    let (path, holder) = (path(host, project), holder(host));
+    let began = Instant::now();
+    let mut waits_for = None;
+    loop {
+        let other = match lock::attempt(&path, &holder)? {
+            Attempt::Taken(lock) => return Ok(lock),
+            Attempt::Busy(other) => other,
+        };
+        if reach.executor.interrupted() {
+            return Err(Error::interrupted());
+        }
+        if began.elapsed() >= scaling.lock_timeout {
+            let limit = duration::show(scaling.lock_timeout);
+            return Err(Error::failed(format!(
+                "{other} still scales project `{project}` after {limit}"
+            ))
+            .hint("wait longer: rscale --lock-timeout 10m ..."));
+        }
+        if waits_for.as_ref() != Some(&other) {
+            note(&format!(
+                "waiting for {other}, which scales project `{project}`"
+            ));
+            waits_for = Some(other);
+        }
+        reach.executor.pause(Duration::from_millis(100)).await;
+    }
+}
