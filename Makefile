@@ -13,7 +13,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
 demo: engine images build ## tell a short true story on examples/quickstart
-	@examples/quickstart/demo.sh $(binary)
+	@examples/quickstart/demo.sh $(abspath $(binary))
 
 # RSCALE_E2E=skip leaves out the tests that need an engine. RSCALE_E2E_COMPOSE_NEWEST and
 # RSCALE_E2E_COMPOSE_V1 name Compose binaries to test with; unset, they are fetched; empty, those tests
