@@ -1,6 +1,7 @@
 //! What the user set a limit to: counts below zero, `x-rscale` limits, `--current-replicas`.
 
 use super::{Finding, Question, Rule, replicas};
+use crate::project::target::COUNT_LIMIT;
 
 /// A relative wish that takes away more replicas than there are.
 pub fn below_zero(question: &Question, findings: &mut Vec<Finding>) {
@@ -16,6 +17,23 @@ pub fn below_zero(question: &Question, findings: &mut Vec<Finding>) {
                 existing - count
             ),
             format!("rscale {name}=0"),
+        ));
+    }
+}
+
+/// More replicas than anybody means: a relative wish can come out there, too.
+pub fn too_many(question: &Question, findings: &mut Vec<Finding>) {
+    let limit = i64::from(COUNT_LIMIT);
+    for (service, count) in question.multiplied().filter(|(_, count)| *count > limit) {
+        let name = &service.name;
+        findings.push(Finding::policy(
+            Rule::Limits,
+            service,
+            format!(
+                "{} of `{name}` asked for, more than {COUNT_LIMIT}",
+                replicas(count)
+            ),
+            format!("if that is meant: rscale --force {name}={count}"),
         ));
     }
 }
@@ -100,6 +118,15 @@ pub fn current_replicas(question: &Question, findings: &mut Vec<Finding>) {
 mod tests {
     use super::super::Rule;
     use super::super::testing::Scene;
+
+    #[test]
+    fn a_relative_wish_over_a_thousand_wants_force() {
+        let scene = Scene::new("services: {web: {image: a}}").running("web", 2);
+        let findings = scene.found(Rule::Limits, &[("web", 1001)]);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].policy);
+        assert!(scene.found(Rule::Limits, &[("web", 1000)]).is_empty());
+    }
 
     #[test]
     fn refuses_to_take_away_more_than_there_are() {

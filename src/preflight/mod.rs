@@ -197,6 +197,7 @@ type RuleFn = fn(&Question, &mut Vec<Finding>);
 
 const RULES: &[RuleFn] = &[
     limits::below_zero,
+    limits::too_many,
     limits::policy_limits,
     limits::current_replicas,
     identity::container_name,
