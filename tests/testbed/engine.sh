@@ -254,13 +254,13 @@ private_update() {
     LC_ALL=C apt-get "${apt_options[@]}" -o APT::Update::Error-Mode=any -q update >"$1/log" 2>&1 </dev/null
 }
 
-# unpack_from_suite FOLDER PACKAGE...: into FOLDER/root
+# unpack_from_suite FOLDER PACKAGE...: into FOLDER/tree
 unpack_from_suite() {
     local folder=$1 deb
     shift
     mkdir -p "$folder/debs"
     (cd "$folder/debs" && quietly ../log apt-get "${apt_options[@]}" -q download "$@") || return 1
-    for deb in "$folder/debs"/*.deb; do dpkg -x "$deb" "$folder/root" || return 1; done
+    for deb in "$folder/debs"/*.deb; do dpkg -x "$deb" "$folder/tree" || return 1; done
 }
 
 # Compose v2 from the first of the given suites that has the version.
@@ -276,7 +276,7 @@ make_v2() {
             $want)
                 unpack_from_suite "$work/apt" docker-compose || die 1 "no docker-compose $found from Debian $suite"
                 mkdir "$work/out"
-                cp "$work/apt/root/usr/libexec/docker/cli-plugins/docker-compose" "$work/out/"
+                cp "$work/apt/tree/usr/libexec/docker/cli-plugins/docker-compose" "$work/out/"
                 return
                 ;;
         esac
@@ -298,8 +298,8 @@ make_v1() {
     # shellcheck disable=SC2086 # a list of words
     unpack_from_suite "$work/apt" $packages || die 1 "no docker-compose and its libraries from Debian bookworm"
     mkdir "$work/out"
-    mv "$work/apt/root/usr" "$work/out/usr"
-    if [ -d "$work/apt/root/lib" ]; then cp -a "$work/apt/root/lib/." "$work/out/usr/lib/"; fi
+    mv "$work/apt/tree/usr" "$work/out/usr"
+    if [ -d "$work/apt/tree/lib" ]; then cp -a "$work/apt/tree/lib/." "$work/out/usr/lib/"; fi
     rm -rf "$work/out/usr/share/doc" "$work/out/usr/share/man"
     cat >"$work/out/docker-compose" <<'END'
 #!/bin/sh
