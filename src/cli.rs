@@ -235,7 +235,7 @@ pub struct ScalingArgs {
     /// Print the plan and the exact commands; change nothing
     #[arg(long, env = "RSCALE_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
-    /// Return without verifying the replicas (and so without a roll-back)
+    /// Return without verifying the replicas; only a command that fails is rolled back
     #[arg(long, env = "RSCALE_NO_WAIT", value_parser = FalseyValueParser::new())]
     pub no_wait: bool,
     /// How long the replicas may take to be up and healthy

@@ -65,18 +65,15 @@ pub enum Attempt {
     Busy(Holder),
 }
 
-/// The file that stands for a project on an engine.
+/// The file that stands for a project on an engine, whatever was typed as their names.
 pub fn path_of(folder: &Path, project: &str, engine_address: &str) -> PathBuf {
-    let address: String = engine_address
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
+    let plain = |text: &str| -> String {
+        let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        text.chars()
+            .map(|c| if keep(c) { c } else { '-' })
+            .collect()
+    };
+    let (project, address) = (plain(project), plain(engine_address));
     folder.join(format!("rscale-{project}@{address}.lock"))
 }
 
@@ -220,6 +217,16 @@ mod tests {
             local,
             path_of(folder, "shop2", "unix:///var/run/docker.sock")
         );
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        let path = path_of(
+            std::path::Path::new("/locks"),
+            "../../etc/x",
+            "unix:///../y",
+        );
+        assert_eq!(path.parent(), Some(std::path::Path::new("/locks")));
     }
 
     #[cfg(unix)]
