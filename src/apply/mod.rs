@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
     }
 
     async fn perform_all(&self) -> Result<(), Stop> {
-        let mut unwell = BTreeSet::new();
+        let mut unwell = BTreeMap::new();
         let mut rest = self.plan.steps.as_slice();
         while let Some(first) = rest.first() {
             if self.reach.executor.interrupted() {
@@ -267,19 +267,23 @@ impl<'a> Run<'a> {
             }
             rest = &rest[together..];
         }
-        if unwell.is_empty() {
+        let Some((first, service)) = unwell.first_key_value() else {
             return Ok(());
-        }
-        let names = unwell
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        };
+        let names: Vec<String> = unwell.keys().map(|name| format!("`{name}`")).collect();
+        let were = if names.len() == 1 { "was" } else { "were" };
         let error = Error::failed(format!(
-            "{names} was unhealthy before the scale and still is"
+            "{} {were} unhealthy before the scale and still {}",
+            names.join(", "),
+            if names.len() == 1 { "is" } else { "are" }
         ))
-        .hint("look at it: docker inspect --format '{{json .State.Health}}' NAME")
-        .hint("broken replicas go first when a service shrinks: rscale SERVICE=-1");
+        .hint(format!(
+            "look at it: docker inspect --format '{{{{json .State.Health}}}}' {first}"
+        ))
+        .hint(format!(
+            "broken replicas go first when a service shrinks: rscale {service}=-{}",
+            unwell.values().filter(|other| *other == service).count()
+        ));
         Err(Stop {
             worth_rolling_back: false,
             ..Stop::new(error)

@@ -1,6 +1,6 @@
 //! Verification: nothing counts as up before the engine says so of every single replica.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -79,12 +79,12 @@ struct FirstLook {
 }
 
 impl Run<'_> {
-    /// Waits until every replica of these services is up for good. Gives the names of replicas that
-    /// were unhealthy before the run and still are: theirs is no failure of this scale.
+    /// Waits until every replica of these services is up for good. Gives the replicas, by name, that
+    /// were unhealthy before the run and still are, and their services: theirs is no failure of this scale.
     ///
     /// # Errors
     /// A replica failed, fewer exist than wanted, the time is up, or rscale was interrupted.
-    pub(super) async fn verify(&self, counts: &Counts) -> Result<BTreeSet<String>, Stop> {
+    pub(super) async fn verify(&self, counts: &Counts) -> Result<BTreeMap<String, String>, Stop> {
         let (now, ()) = tokio::join!(self.now(), self.ask_the_time());
         let now = now?;
         for (service, &count) in counts {
@@ -114,7 +114,7 @@ impl Run<'_> {
         loop {
             let all = self.reach.vitals(&ids).await.map_err(Stop::new)?;
             let mut waiting: Vec<(&str, String)> = Vec::new();
-            let mut unwell = BTreeSet::new();
+            let mut unwell = BTreeMap::new();
             let mut seen: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
             if all.len() < ids.len() {
                 let gone = ids
@@ -136,7 +136,7 @@ impl Run<'_> {
                     Verdict::Failed(_)
                         if self.was_unwell(&vitals.id) && vitals.state == State::Running =>
                     {
-                        unwell.insert(name.to_owned());
+                        unwell.insert(name.to_owned(), service.to_owned());
                     }
                     Verdict::Failed(why) => return Err(failed(service, name, &why)),
                 }

@@ -340,7 +340,7 @@ ensure_compose() {
             "mkdir -p '$to' && cp docker-compose '$to/'"
     fi
     local work
-    work=$(mktemp -d "$cache/compose-$key.XXXXXX")
+    work=$(mktemp -d -p "$cache")
     # shellcheck disable=SC2064 # the folder of now
     trap "rm -rf '$work'" EXIT
     say "fetching Compose $key"

@@ -81,7 +81,7 @@ stand_in() {
     if ! [ -e "$file" ]; then return 3; fi
     (
         set -euo pipefail
-        work=$(mktemp -d "$work/stand-in.XXXXXX")
+        work=$(mktemp -d -p "$work")
         chmod 755 "$work"
         # shellcheck source=images/busybox.sh
         . "$file"

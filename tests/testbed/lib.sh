@@ -66,7 +66,7 @@ deb_unpack() {
         say "unpacking Debian packages needs apt-get and dpkg"
         return 1
     fi
-    debs=$(mktemp -d "$cache/debs.XXXXXX")
+    debs=$(mktemp -d -p "$cache")
     if ! (cd "$debs" && apt-get download -q -o APT::Sandbox::User=root "$@") >"$debs/log" 2>&1; then
         if is_root; then quietly "$debs/log" apt-get update -q || true; fi
         (cd "$debs" && quietly log apt-get download -q -o APT::Sandbox::User=root "$@") ||
