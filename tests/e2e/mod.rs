@@ -4,6 +4,7 @@
 //! Every test has a project of its own, so they can run side by side.
 
 mod check;
+mod examples;
 mod matrix;
 mod ported;
 mod promises;

@@ -22,8 +22,8 @@ use tempfile::TempDir;
 
 /// What every compose file here begins with: a replica that does nothing and ends at once on SIGTERM.
 const APP: &str = "x-app: &app {image: 'busybox:1', init: true, command: sleep 900}\n";
-/// No command of a test takes longer; what does hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(150);
+/// No command of a test takes longer; what does hangs. Building the image of an example takes the most.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// How long a test waits for something that has to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks.
@@ -42,6 +42,23 @@ impl Engine {
 
     /// The same with another Compose, for the test and for rscale.
     pub fn project_with(compose: ComposeUnderTest, yaml: &str) -> Option<Project> {
+        let project = Self::empty_project(compose)?;
+        project.compose_file(yaml);
+        Some(project)
+    }
+
+    /// A copy of a folder of examples, `gunicorn-caddy/app` say, as a project of the test's own name;
+    /// nothing of it runs yet. `None` when the end-to-end tests are to be skipped.
+    pub fn example(folder: &str) -> Option<Project> {
+        let project = Self::empty_project(ComposeUnderTest::Plugin)?;
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        copy_folder(&examples.join(folder), &project.folder());
+        // Above the `name` of the compose file.
+        project.set("COMPOSE_PROJECT_NAME", project.name());
+        Some(project)
+    }
+
+    fn empty_project(compose: ComposeUnderTest) -> Option<Project> {
         if std::env::var("RSCALE_E2E").is_ok_and(|value| value == "skip") {
             return Self::skip("RSCALE_E2E=skip");
         }
@@ -56,7 +73,7 @@ impl Engine {
             Self::answers(),
             "no Docker engine answers; start one (tests/testbed/engine.sh up) or set RSCALE_E2E=skip"
         );
-        Some(Project::new(binary, yaml))
+        Some(Project::new(binary))
     }
 
     /// Past the capture of the test harness: what is skipped must be seen.
@@ -149,7 +166,7 @@ pub struct Container {
 }
 
 impl Project {
-    fn new(compose: Option<PathBuf>, yaml: &str) -> Self {
+    fn new(compose: Option<PathBuf>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!(
             "rs-e2e-{}-{}",
@@ -160,14 +177,12 @@ impl Project {
         fs::create_dir(root.path().join("locks")).unwrap();
         // Compose and rscale take the project's name from its folder.
         fs::create_dir(root.path().join(&name)).unwrap();
-        let project = Self {
+        Self {
             name,
             root,
             compose,
             environment: RefCell::default(),
-        };
-        project.compose_file(yaml);
-        project
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -271,6 +286,16 @@ impl Project {
     /// Starts rscale and goes on.
     pub fn start(&self, args: &[&str]) -> Running {
         Running::of(self.rscale_command(args))
+    }
+
+    /// Runs `make` in the project's folder, with this rscale in its `RSCALE`.
+    pub fn make(&self, args: &[&str]) -> Ran {
+        let mut command = self.prepared("make");
+        command
+            .arg("--no-print-directory")
+            .args(args)
+            .arg(concat!("RSCALE=", env!("CARGO_BIN_EXE_rscale")));
+        Ran::of(command)
     }
 
     /// Runs plain Compose, which must succeed.
@@ -679,6 +704,20 @@ fn collect(
         }
         String::from_utf8_lossy(&all).into_owned()
     })
+}
+
+/// Copies a folder with everything in it into one that exists.
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 /// The first of some neighbouring ports that nothing on this machine listens on; no two tests of a run

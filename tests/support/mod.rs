@@ -4,3 +4,5 @@
 pub mod engine;
 #[cfg(unix)]
 pub mod fake;
+#[cfg(unix)]
+pub mod http;

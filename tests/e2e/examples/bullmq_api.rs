@@ -1,0 +1,1 @@
+//! The example bullmq-api, on a real engine.

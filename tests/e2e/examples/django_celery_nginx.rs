@@ -1,0 +1,1 @@
+//! The example django-celery-nginx, on a real engine.

@@ -1,0 +1,1 @@
+//! The example gunicorn-caddy, on a real engine.

@@ -1,0 +1,1 @@
+//! The example rabbitmq-workers, on a real engine.

@@ -1,0 +1,1 @@
+//! The example stream-dispatcher, on a real engine.
