@@ -8,10 +8,10 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::apply::{Event, Progress};
+use crate::apply::{Event, Progress, Waiting};
 use crate::duration;
 use crate::error::Error;
-use crate::report::text::{Paint, plural};
+use crate::report::text::{self, Paint};
 
 /// Columns below which the bar itself makes room for its words.
 const BAR_NEEDS: u16 = 76;
@@ -181,19 +181,11 @@ impl Ui {
     pub fn event(&self, event: Event) {
         match event {
             Event::Progress { service, progress } => self.progress(&service, progress),
-            Event::Removing {
-                service,
-                count,
-                grace,
-            } => {
-                let grace = grace.map_or(String::new(), |grace| {
-                    format!(", up to {} each", duration::show(grace))
-                });
-                self.activity(
-                    &service,
-                    &format!("stopping {}{grace}", plural(count, "replica")),
-                );
+            Event::Waiting(waiting) => self.waiting(&waiting),
+            Event::Refreshing { service, container } => {
+                self.activity(&service, &format!("telling {container}"));
             }
+            Event::Note(note) => self.note(&note),
             Event::Pausing(time) => self.note(&format!("pausing for {}", duration::show(time))),
             Event::RollingBack { because } => {
                 self.clear_bars();
@@ -227,6 +219,17 @@ impl Ui {
         bar.set_message(format!(
             "{created} created · {started} started · {ready}/{wanted} ready"
         ));
+    }
+
+    /// On a terminal the bar says it; elsewhere a line does, when it takes long.
+    fn waiting(&self, waiting: &Waiting) {
+        let what = text::waiting(waiting);
+        let seconds = waiting.elapsed.as_secs();
+        if self.bars.is_some() {
+            self.activity(&waiting.service, &what);
+        } else if seconds > 0 && (seconds == 10 || seconds % 60 == 0) {
+            self.note(&format!("{}: {what}", waiting.service));
+        }
     }
 
     fn activity(&self, service: &str, what: &str) {

@@ -1,8 +1,11 @@
 //! Runs a plan through an executor, verifies every replica, rolls back. Emits events; prints nothing.
 
+mod leave;
+mod refresh;
 mod rollback;
 mod steps;
 mod verify;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +30,8 @@ pub struct ApplyOptions {
     pub keep: bool,
     /// `--stop-timeout`, for what a roll-back removes; the plan has it for the rest.
     pub stop_timeout: Option<Duration>,
+    /// `--force`: go on when a drain command fails.
+    pub force: bool,
 }
 
 /// What happens meanwhile, for whoever shows it.
@@ -34,12 +39,12 @@ pub struct ApplyOptions {
 pub enum Event {
     /// How far a growing service is.
     Progress { service: String, progress: Progress },
-    /// Replicas are about to go.
-    Removing {
-        service: String,
-        count: usize,
-        grace: Option<Duration>,
-    },
+    /// Something that may take long goes on; comes at its beginning and then every second.
+    Waiting(Waiting),
+    /// Another container is told of the new set of replicas.
+    Refreshing { service: String, container: String },
+    /// Something that the user should know in passing.
+    Note(String),
     /// A rest between two steps.
     Pausing(Duration),
     /// It failed; this is why the former state is brought back.
@@ -56,6 +61,29 @@ pub struct Progress {
     pub started: u32,
     /// Up for good: healthy, or stable without a healthcheck.
     pub ready: u32,
+}
+
+/// What a run waits for, for how long so far, and for how long at the most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub service: String,
+    /// How many replicas are concerned.
+    pub count: usize,
+    pub what: WaitingFor,
+    pub elapsed: Duration,
+    /// `None` where only the engine knows.
+    pub limit: Option<Duration>,
+}
+
+/// What replicas that go are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitingFor {
+    /// Their drain command.
+    DrainCommand,
+    /// The rest that the policy gives them after it.
+    DrainWait,
+    /// Their end, after SIGTERM.
+    End,
 }
 
 /// What became of a run.
@@ -184,11 +212,15 @@ pub struct Run<'a> {
     emit: &'a dyn Fn(Event),
     commands: RefCell<Vec<String>>,
     progress: RefCell<BTreeMap<String, Progress>>,
+    /// Services whose replicas were started or stopped.
+    disturbed: RefCell<BTreeSet<String>>,
     /// When each service was done, since the run began.
     done: RefCell<BTreeMap<String, Duration>>,
     began: Instant,
     /// From here on an interruption changes nothing more: it is being answered.
     rolling_back: Cell<bool>,
+    /// One refresh at a time: two may be of the same balancer.
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Run<'_> {
@@ -216,9 +248,11 @@ impl<'a> Run<'a> {
             emit,
             commands: RefCell::default(),
             progress: RefCell::default(),
+            disturbed: RefCell::default(),
             done: RefCell::default(),
             began: Instant::now(),
             rolling_back: Cell::new(false),
+            refreshing: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -249,13 +283,14 @@ impl<'a> Run<'a> {
                 return Err(Stop::new(Error::interrupted()));
             }
             // Replicas of several services go at the same time: their graces do not add up.
-            let together = rest
-                .iter()
-                .take_while(|step| matches!(step, Step::Remove(_)))
-                .count()
-                .max(1);
+            let leaving = |step: &&Step| matches!(step, Step::Remove(_) | Step::Refresh(_));
+            let together = match first {
+                Step::Remove(_) => rest.iter().take_while(leaving).count(),
+                _ => 1,
+            };
             match first {
                 Step::Remove(_) => self.remove_all(&rest[..together]).await?,
+                Step::Refresh(step) => self.refresh(step).await?,
                 Step::Create(step) => self.create(step).await?,
                 Step::Start(step) => self.start(step).await?,
                 Step::Launch { counts } => self.launch(counts).await?,
@@ -321,6 +356,11 @@ impl<'a> Run<'a> {
                 progress,
             });
         }
+    }
+
+    fn note_disturbed<'s>(&self, services: impl IntoIterator<Item = &'s String>) {
+        let mut disturbed = self.disturbed.borrow_mut();
+        disturbed.extend(services.into_iter().cloned());
     }
 
     fn note_done<'s>(&self, services: impl IntoIterator<Item = &'s String>) {

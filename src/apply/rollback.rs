@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use super::{Aftermath, Event, Failure, Run, Stop};
 use crate::engine::cause::explain;
 use crate::error::{Error, Exit};
-use crate::plan::{Counts, PlanOptions, Reason, Remove, Step, Victim, grace, plan};
+use crate::plan::{
+    Counts, Pending, PlanOptions, Reason, RefreshOthers, Remove, Step, Victim, drain, grace, plan,
+};
 use crate::project::Project;
 use crate::project::observed::{Replica, State};
 
@@ -96,7 +98,32 @@ impl Run<'_> {
         };
         let restarted = self.restart_stopped(&touched).await;
         let restored = self.restore_removed(&touched).await;
-        removed.and(settled).and(restarted).and(restored)
+        let refreshed = self.refresh_changed().await;
+        removed
+            .and(settled)
+            .and(restarted)
+            .and(restored)
+            .and(refreshed)
+    }
+
+    /// Balancers may have seen replicas come and go, so they are told of the set that is left.
+    async fn refresh_changed(&self) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        let disturbed = self.disturbed.borrow().clone();
+        for name in disturbed {
+            let Some(service) = self.before.service(&name) else {
+                continue;
+            };
+            let step = RefreshOthers {
+                service: name,
+                refresh: service.policy.refresh.clone(),
+                replicas: Pending::default(),
+            };
+            if !step.refresh.is_empty() {
+                outcome = outcome.and(self.refresh(&step).await.map_err(|stop| stop.error));
+            }
+        }
+        outcome
     }
 
     async fn remove_created(&self, touched: &Counts, now: Project) -> Result<(), Error> {
@@ -149,6 +176,7 @@ impl Run<'_> {
         (!victims.is_empty()).then(|| Remove {
             service: service.to_owned(),
             victims,
+            drain: drain(declared),
             grace: grace(declared, self.options.stop_timeout),
             pre_stop: declared
                 .map(|service| service.pre_stop.clone())
@@ -198,8 +226,8 @@ impl Run<'_> {
                 Step::Start(step) => self.start(step).await,
                 Step::Launch { counts } => self.launch(counts).await,
                 Step::Verify { counts } => self.verify(counts).await.map(|_| ()),
-                // Growing to a former count removes nothing and does not rest.
-                Step::Remove(_) | Step::Pause(_) => Ok(()),
+                // Growing to a former count removes nothing and does not rest; the refresh comes last.
+                Step::Remove(_) | Step::Pause(_) | Step::Refresh(_) => Ok(()),
             };
             outcome.map_err(|stop| stop.error)?;
         }

@@ -1,23 +1,18 @@
-//! The steps that change something: removal, creation, start.
-
-use std::time::Duration;
+//! The steps that bring replicas: creation and start.
 
 use futures_util::future::join_all;
 
 use super::{Event, Run, Stop};
 use crate::engine::Milestone;
-use crate::engine::cause::{already_gone, explain, last_lines};
+use crate::engine::cause::{explain, last_lines};
 use crate::engine::steps::batches;
-use crate::error::Error;
 use crate::exec::{CommandError, CommandSpec};
-use crate::plan::{Counts, Create, Remove, StartReplicas, Step};
+use crate::plan::{Counts, Create, StartReplicas};
 use crate::project::Project;
 use crate::project::observed::Replica;
 
 /// Lines of Compose's own output that a failure shows.
 const OUTPUT_LINES: usize = 12;
-/// Time limit of a `pre_stop` hook.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Run<'_> {
     /// Runs a changing command and notes it.
@@ -25,24 +20,6 @@ impl Run<'_> {
         self.commands.borrow_mut().push(spec.to_string());
         let on_line = |line: &str| (self.emit)(Event::Output(line.to_owned()));
         self.reach.run(spec, Some(&on_line)).await.map(|_| ())
-    }
-
-    /// Removes containers, several at a time; one that is gone already is as good as removed.
-    pub(super) async fn take_away(
-        &self,
-        names: &[&str],
-        volumes: bool,
-    ) -> Result<(), CommandError> {
-        let shares = batches(names).map(|names| {
-            let spec = self.reach.engine.remove(names, volumes);
-            async move {
-                match self.change(&spec).await {
-                    Err(error) if already_gone(&error) => Ok(()),
-                    outcome => outcome,
-                }
-            }
-        });
-        join_all(shares).await.into_iter().collect()
     }
 
     /// Starts containers, several at a time, and tells of each share that came up.
@@ -60,59 +37,6 @@ impl Run<'_> {
             }
         });
         join_all(shares).await.into_iter().collect()
-    }
-
-    pub(super) async fn remove_all(&self, steps: &[Step]) -> Result<(), Stop> {
-        let removals = steps.iter().filter_map(|step| match step {
-            Step::Remove(step) => Some(self.remove(step, false)),
-            _ => None,
-        });
-        join_all(removals).await.into_iter().collect()
-    }
-
-    /// Removes replicas, with `volumes` their anonymous volumes too.
-    pub(super) async fn remove(&self, step: &Remove, volumes: bool) -> Result<(), Stop> {
-        let service = &step.service;
-        let stop = |error: CommandError| Stop::new(explain(&error)).at(service);
-        (self.emit)(Event::Removing {
-            service: service.clone(),
-            count: step.victims.len(),
-            grace: step.grace,
-        });
-        let running: Vec<&str> = step
-            .victims
-            .iter()
-            .filter(|victim| victim.running)
-            .map(|victim| victim.name.as_str())
-            .collect();
-        for hook in &step.pre_stop {
-            let specs: Vec<CommandSpec> = running
-                .iter()
-                .map(|name| self.reach.engine.exec(name, hook, HOOK_TIMEOUT))
-                .collect();
-            let results = join_all(specs.iter().map(|spec| self.change(spec))).await;
-            if let Some(error) = results.into_iter().find_map(Result::err)
-                // What a roll-back takes away goes whatever its hook says.
-                && !self.rolling_back.get()
-            {
-                let error = explain(&error);
-                let message = format!("a pre_stop hook failed: {}", error.message);
-                return Err(Stop::new(Error { message, ..error }).at(service));
-            }
-        }
-        if !running.is_empty() {
-            self.change(&self.reach.engine.stop(&running, step.grace))
-                .await
-                .map_err(stop)?;
-        }
-        let all: Vec<&str> = step
-            .victims
-            .iter()
-            .map(|victim| victim.name.as_str())
-            .collect();
-        self.take_away(&all, volumes).await.map_err(stop)?;
-        self.note_done([service]);
-        Ok(())
     }
 
     pub(super) async fn create(&self, step: &Create) -> Result<(), Stop> {
@@ -136,6 +60,7 @@ impl Run<'_> {
     /// prints.
     async fn compose(&self, spec: &CommandSpec, counts: &Counts) -> Result<(), Stop> {
         self.commands.borrow_mut().push(spec.to_string());
+        self.note_disturbed(counts.keys());
         let on_line = |line: &str| {
             (self.emit)(Event::Output(line.to_owned()));
             if let Some((container, milestone)) = self.reach.engine.milestone(line) {
@@ -178,6 +103,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn start(&self, step: &StartReplicas) -> Result<(), Stop> {
+        self.note_disturbed(step.services.keys());
         let now = self.now().await?;
         let waiting: Vec<&Replica> = step
             .services

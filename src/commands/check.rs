@@ -2,10 +2,9 @@
 
 use super::scaling;
 use super::selection::{Wish, known_services};
-use super::session::Session;
+use super::session::{Session, host_reads};
 use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
-use crate::exec::host;
 use crate::preflight::{self, Finding, Question};
 use crate::project::Project;
 use crate::project::target::Targets;
@@ -46,8 +45,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
         vec![asked]
     };
     let all = questions.iter().flat_map(preflight::granted).collect();
-    let surroundings =
-        scaling::surroundings(reach, &project, &all, Some(host::engine_ports)).await?;
+    let surroundings = scaling::surroundings(reach, &project, &all, host_reads()).await?;
     let examine = |wish: &Wish| {
         let question = Question {
             project: &project,

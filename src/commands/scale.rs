@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::scaling::{self, Scaled, Scaling};
 use super::selection::Asked;
-use super::session::Session;
+use super::session::{Session, host_reads};
 use crate::apply::{Aftermath, ApplyOptions, Failure};
 use crate::cli::{PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
@@ -113,6 +113,7 @@ fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
             stable: args.stable,
             keep: args.keep,
             stop_timeout: preflight.stop_timeout,
+            force: preflight.force,
         },
     }
 }
@@ -122,7 +123,7 @@ pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
     let ui = session.ui;
     let surroundings = scaling::HostFacts {
         engine_address: host::engine_address(),
-        engine_ports: Some(host::engine_ports),
+        reads: host_reads(),
         likely_name: session.likely_name.clone(),
         lock_folder: lock::folder(),
         command_line: command_line(),

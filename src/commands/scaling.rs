@@ -2,8 +2,8 @@
 //!
 //! Prints nothing, so that the whole pipeline runs in tests on a recording executor.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::locking::read_locked;
@@ -15,7 +15,7 @@ use crate::gather::Reach;
 use crate::plan::{Change, Counts, Plan, PlanOptions, plan};
 use crate::preflight::{self, Finding, Question, Severity, Surroundings};
 use crate::project::Project;
-use crate::project::declared::Service;
+use crate::project::declared::{Mount, Service};
 use crate::project::observed::Replica;
 use crate::report::json::{LeftAlone, Scale, ScaledService, UntouchedContainers};
 
@@ -35,16 +35,21 @@ pub struct Scaling {
 #[derive(Debug, Default)]
 pub struct HostFacts {
     pub engine_address: String,
-    /// Reads the listening ports, where the engine is this machine's.
-    pub engine_ports: Option<PortsFn>,
+    pub reads: HostReads,
     pub likely_name: String,
     /// Where the locks of projects are.
     pub lock_folder: PathBuf,
     pub command_line: String,
 }
 
-/// Reads which ports something listens on, by protocol.
-pub type PortsFn = fn() -> BTreeSet<(String, u16)>;
+/// How this machine is read; each is left out where there is nothing to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostReads {
+    /// The ports that something listens on, by protocol, where the engine is this machine's.
+    pub engine_ports: Option<fn() -> BTreeSet<(String, u16)>>,
+    /// The text of a configuration: a file, or the files of a folder.
+    pub configuration: Option<fn(&Path) -> Option<String>>,
+}
 
 /// What the preflight has to know beyond the project. Each costs time, so only what a rule will ask for is
 /// read.
@@ -52,7 +57,7 @@ pub async fn surroundings(
     reach: Reach<'_>,
     project: &Project,
     granted: &Counts,
-    engine_ports: Option<PortsFn>,
+    reads: HostReads,
 ) -> Result<Surroundings> {
     let mut services = project.declared.services.values();
     let memory_bytes = if services.any(|service| service.memory_limit.is_some()) {
@@ -64,14 +69,66 @@ pub async fn surroundings(
         let service = project.service(name);
         *count > project.count(name) && service.is_some_and(Service::wants_host_ports)
     };
-    let listening = match engine_ports {
+    let listening = match reads.engine_ports {
         Some(read) if granted.iter().any(publishes) => read(),
         _ => BTreeSet::new(),
     };
+    let changed: Vec<&Service> = granted
+        .iter()
+        .filter(|(name, count)| **count != project.count(name))
+        .filter_map(|(name, _)| project.service(name))
+        .collect();
     Ok(Surroundings {
         memory_bytes,
         listening,
+        neighbours: neighbours(reach, project, &changed).await?,
+        configurations: configurations(project, &changed, reads),
     })
+}
+
+/// The containers of the other projects that a refresh names.
+async fn neighbours(
+    reach: Reach<'_>,
+    project: &Project,
+    changed: &[&Service],
+) -> Result<BTreeMap<String, Vec<Replica>>> {
+    let refreshes = changed.iter().flat_map(|service| &service.policy.refresh);
+    let names: BTreeSet<&String> = refreshes
+        .filter_map(|refresh| refresh.project.as_ref())
+        .filter(|name| *name != project.name())
+        .collect();
+    let mut neighbours = BTreeMap::new();
+    for name in names {
+        neighbours.insert(name.clone(), reach.replicas(name).await?);
+    }
+    Ok(neighbours)
+}
+
+/// What the balancers of the project are configured with, where a service might be behind one unnoticed.
+fn configurations(
+    project: &Project,
+    changed: &[&Service],
+    reads: HostReads,
+) -> BTreeMap<String, String> {
+    let unrefreshed = |service: &&Service| service.policy.refresh.is_empty();
+    let (Some(read), true) = (reads.configuration, changed.iter().any(unrefreshed)) else {
+        return BTreeMap::new();
+    };
+    preflight::proxies(project)
+        .filter_map(|(service, proxy)| {
+            let is_configuration = |mount: &&Mount| {
+                let folders = proxy.folders().iter();
+                folders.into_iter().any(|folder| {
+                    mount.target.starts_with(folder) && Path::new(&mount.source).is_absolute()
+                })
+            };
+            let mounts = service.mounts.iter().filter(is_configuration);
+            let texts: Vec<String> = mounts
+                .filter_map(|mount| read(Path::new(&mount.source)))
+                .collect();
+            (!texts.is_empty()).then(|| (service.name.clone(), texts.join("\n")))
+        })
+        .collect()
 }
 
 /// What came of it.
@@ -105,9 +162,6 @@ pub async fn scale(
     if scaling.dry_run || preflight::refuses(&prepared.findings) {
         return Ok(prepared.held_back(reach, scaling.dry_run));
     }
-    for line in prepared.not_acted_on() {
-        note(&line);
-    }
     for (service, count) in &prepared.plan.dependencies {
         note(&format!(
             "starting `{service}` ({count}) as well: it is a dependency and does not run"
@@ -134,7 +188,7 @@ impl Prepared {
         let (wish, left_alone) = wish(&project, &scaling.asked)?;
         let granted = preflight::granted(&wish);
         reach.mark_outdated(&mut project, &granted).await?;
-        let surroundings = surroundings(reach, &project, &granted, host.engine_ports).await?;
+        let surroundings = surroundings(reach, &project, &granted, host.reads).await?;
         let question = Question {
             project: &project,
             wish: &wish,
@@ -150,25 +204,6 @@ impl Prepared {
             findings,
             left_alone,
         })
-    }
-
-    /// Policy that is read but has no effect yet: whoever wrote it must not rely on it.
-    fn not_acted_on(&self) -> Vec<String> {
-        let changed = self.plan.changes.iter().filter(|change| !change.is_none());
-        let policies = changed.filter_map(|change| {
-            let policy = &self.project.service(&change.service)?.policy;
-            let drain = (change.to < change.from && policy.drain.is_some()).then_some("drain");
-            let refresh = (!policy.refresh.is_empty()).then_some("refresh");
-            let keys: Vec<&str> = drain.into_iter().chain(refresh).collect();
-            (!keys.is_empty()).then(|| {
-                let keys = keys.join("` and `");
-                format!(
-                    "`{}`: x-rscale `{keys}` is not acted on yet",
-                    change.service
-                )
-            })
-        });
-        policies.collect()
     }
 
     fn document(&self, reach: Reach<'_>, dry_run: bool, outcome: Outcome) -> Scale {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::scaling::HostReads;
 use crate::cli::ProjectArgs;
 use crate::engine::cause::explain_reading;
 use crate::engine::compose::{Compose, Generation};
@@ -48,6 +49,14 @@ impl<'a> Session<'a> {
             engine: &self.engine,
             executor: self.executor,
         }
+    }
+}
+
+/// How the machine that rscale runs on is read.
+pub fn host_reads() -> HostReads {
+    HostReads {
+        engine_ports: Some(host::engine_ports),
+        configuration: Some(host::configuration),
     }
 }
 

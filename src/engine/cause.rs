@@ -33,6 +33,29 @@ pub fn explain(error: &CommandError) -> Error {
     }
 }
 
+/// Explains why a command of the user's failed that was run inside a container: what it said is its own,
+/// and must not be taken for the engine's.
+pub fn explain_inside(error: &CommandError, command: &[String]) -> Error {
+    let line = shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default();
+    match error {
+        CommandError::Failed {
+            status,
+            stdout,
+            stderr,
+            ..
+        } => Error::failed(format!("`{line}` ended with {status}"))
+            .detail(last_lines(&format!("{stdout}{stderr}"), 12)),
+        CommandError::TimedOut {
+            timeout, stderr, ..
+        } => Error::failed(format!(
+            "`{line}` did not end within {}",
+            crate::duration::show(*timeout)
+        ))
+        .detail(last_lines(stderr, 12)),
+        _ => explain(error),
+    }
+}
+
 /// As [`explain`], for commands without which nothing can be known: failing, they make the project or
 /// engine unusable.
 pub fn explain_reading(error: &CommandError) -> Error {
@@ -55,6 +78,13 @@ pub fn already_gone(error: &CommandError) -> bool {
         .filter(|line| !line.trim().is_empty())
         .peekable();
     lines.peek().is_some() && lines.all(gone)
+}
+
+/// Whether a command could not be run in a container because that does not run any more.
+pub fn has_ended(error: &CommandError) -> bool {
+    let said = error.stderr().to_lowercase();
+    said.contains("error")
+        && (said.contains("is not running") || said.contains("no such container"))
 }
 
 /// The error with its command cut: formats and ids make it long, and `-vv` logs it whole.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::exec::CommandSpec;
-use crate::plan::Step;
+use crate::plan::{Pending, RefreshOthers, Step};
 use crate::project::Project;
+use crate::project::declared::Hook;
+use crate::project::observed::Replica;
 
 /// The commands that a step comes to, for `--dry-run`; names of replicas that do not exist yet are
 /// those that Compose will give.
@@ -20,6 +22,11 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
                 victims.map(|victim| victim.name.as_str()).collect()
             };
             let running = names(true);
+            let drain = step.drain.as_ref().map(|drain| hook(&drain.exec));
+            let drains = drain.iter().flat_map(|hook| {
+                let drained = step.victims.iter().filter(|victim| victim.can_drain());
+                drained.map(|victim| engine.exec(&victim.name, hook, Duration::ZERO))
+            });
             let hooks = step.pre_stop.iter().flat_map(|hook| {
                 running
                     .iter()
@@ -28,27 +35,90 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
             let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
             let all = names(false);
             let removals = batches(&all).map(|names| engine.remove(names, false));
-            hooks.chain(stop).chain(removals).collect()
+            drains.chain(hooks).chain(stop).chain(removals).collect()
         }
         Step::Create(step) => vec![engine.create(step)],
         Step::Start(step) => {
             let names: Vec<String> = step
                 .services
                 .iter()
-                .flat_map(|(service, pending)| {
-                    let new = pending.new.iter();
-                    let new =
-                        new.map(|&number| engine.replica_name(project.name(), service, number));
-                    pending.existing.iter().cloned().chain(new)
-                })
+                .flat_map(|(service, pending)| names_of(project, service, pending, engine))
                 .collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             batches(&names).map(|names| engine.start(names)).collect()
         }
         Step::Launch { counts } => vec![engine.launch(counts)],
+        Step::Refresh(step) => refreshes(project, step, engine),
         Step::Verify { .. } | Step::Pause(_) => Vec::new(),
     };
     specs.iter().map(ToString::to_string).collect()
+}
+
+fn names_of(
+    project: &Project,
+    service: &str,
+    pending: &Pending,
+    engine: &dyn Engine,
+) -> Vec<String> {
+    let new = pending.new.iter();
+    let new = new.map(|&number| engine.replica_name(project.name(), service, number));
+    pending.existing.iter().cloned().chain(new).collect()
+}
+
+fn refreshes(project: &Project, step: &RefreshOthers, engine: &dyn Engine) -> Vec<CommandSpec> {
+    let replicas = names_of(project, &step.service, &step.replicas, engine);
+    let replicas: Vec<&str> = replicas.iter().map(String::as_str).collect();
+    let mut specs = Vec::new();
+    for refresh in &step.refresh {
+        let hook = refresh_hook(project.name(), &step.service, &replicas, &refresh.exec);
+        let containers: Vec<String> = match &refresh.project {
+            // Its containers are looked for when the time has come.
+            Some(other) if other != project.name() => {
+                vec![engine.replica_name(other, &refresh.service, 1)]
+            }
+            _ => project
+                .replicas(&refresh.service)
+                .iter()
+                .filter(|replica| replica.is_running())
+                .map(|replica| replica.name.clone())
+                .collect(),
+        };
+        let containers = containers.iter();
+        specs.extend(containers.map(|name| engine.exec(name, &hook, refresh.timeout)));
+    }
+    specs
+}
+
+/// A policy's command, to be run in a container.
+pub fn hook(command: &[String]) -> Hook {
+    Hook {
+        command: command.to_vec(),
+        ..Hook::default()
+    }
+}
+
+/// A refresh command, which is told what changed: a balancer's list can be made of it.
+pub fn refresh_hook(project: &str, service: &str, replicas: &[&str], command: &[String]) -> Hook {
+    Hook {
+        environment: [
+            ("RSCALE_PROJECT", project.to_owned()),
+            ("RSCALE_SERVICE", service.to_owned()),
+            ("RSCALE_REPLICAS", replicas.join(" ")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into(),
+        ..hook(command)
+    }
+}
+
+/// Names of the replicas that a balancer can send to, in the order of their numbers.
+pub fn running_names(replicas: &[Replica]) -> Vec<&str> {
+    let mut running: Vec<&Replica> = replicas.iter().filter(|one| one.is_running()).collect();
+    running.sort_by_key(|replica| replica.number);
+    running
+        .iter()
+        .map(|replica| replica.name.as_str())
+        .collect()
 }
 
 /// Commands that start or remove containers at a time. More do not help: the engine itself is the

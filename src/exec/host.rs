@@ -1,8 +1,9 @@
 //! What the machine that rscale runs on says, besides commands: listening ports, the Compose binary,
-//! the engine's address.
+//! the engine's address, configurations that are mounted into containers.
 
 use std::collections::BTreeSet;
 use std::env;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The ports that something listens on at the engine's machine, by protocol (`tcp`, `udp`).
@@ -96,6 +97,34 @@ fn is_executable(file: &Path) -> bool {
     }
     #[cfg(not(unix))]
     file.is_file()
+}
+
+/// Bytes of a configuration that are read.
+const CONFIGURATION_LIMIT: u64 = 256 * 1024;
+
+/// The text of a configuration: of a file, or of the files right in a folder. `None` when there is
+/// nothing to read.
+pub fn configuration(path: &Path) -> Option<String> {
+    let files: Vec<PathBuf> = if path.is_dir() {
+        let entries = std::fs::read_dir(path).ok()?;
+        entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect()
+    } else {
+        vec![path.to_owned()]
+    };
+    let texts: Vec<String> = files.iter().filter_map(|file| beginning(file)).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+fn beginning(file: &Path) -> Option<String> {
+    let mut text = String::new();
+    // A socket or a pipe that is mounted there would be waited for.
+    let file = file.is_file().then(|| std::fs::File::open(file).ok())??;
+    file.take(CONFIGURATION_LIMIT)
+        .read_to_string(&mut text)
+        .ok()?;
+    Some(text)
 }
 
 fn docker_config() -> Option<PathBuf> {

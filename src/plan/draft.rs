@@ -1,7 +1,7 @@
 //! What one named service needs: which replicas go, in which order, which have to be started, which are
 //! new, and how that is spread over the waves of `--step`.
 
-use super::{Change, Reason, Victim};
+use super::{Change, Pending, Reason, Victim};
 use crate::project::Project;
 use crate::project::observed::{Health, Replica, State};
 
@@ -14,6 +14,8 @@ pub struct Draft<'a> {
     pub broken: Vec<Victim>,
     /// Victims that run, in the order in which they go.
     victims: Vec<Victim>,
+    /// Kept replicas, by number and name.
+    kept: Vec<(u32, String)>,
     /// Kept replicas that have to be started, by name.
     pub to_start: Vec<String>,
     /// The number that Compose gives to the next new replica.
@@ -41,13 +43,19 @@ impl<'a> Draft<'a> {
             .filter(|replica| replica.can_start())
             .collect();
         to_start.sort_by_key(|replica| replica.number);
-        let highest = kept.iter().map(|(_, replica)| replica.number).max();
+        let mut kept: Vec<(u32, String)> = kept
+            .iter()
+            .map(|(_, replica)| (replica.number, replica.name.clone()))
+            .collect();
+        kept.sort();
+        let highest = kept.last().map(|(number, _)| *number);
         Self {
             service,
             from,
             to,
             broken,
             victims,
+            kept,
             to_start: to_start
                 .iter()
                 .map(|replica| replica.name.clone())
@@ -118,6 +126,27 @@ impl<'a> Draft<'a> {
         let (before, after) = (self.count_before(wave, step), self.count_after(wave, step));
         let first = self.next_number + before.saturating_sub(self.base());
         (first..first + after.saturating_sub(before)).collect()
+    }
+
+    /// Whether what goes did not run, and nothing else happens.
+    pub fn only_loses_broken_ones(&self) -> bool {
+        !self.broken.is_empty() && self.victims.is_empty() && !self.needs_start()
+    }
+
+    /// The replicas that there are after a wave.
+    pub fn replicas_after(&self, wave: u32, step: Option<u32>) -> Pending {
+        let after = self.count_after(wave, step);
+        let gone = self.base().saturating_sub(after) as usize;
+        let staying = self.victims.iter().skip(gone);
+        let kept = self.kept.iter().map(|(_, name)| name.clone());
+        Pending {
+            existing: kept
+                .chain(staying.map(|victim| victim.name.clone()))
+                .collect(),
+            new: (0..=wave)
+                .flat_map(|wave| self.numbers_of(wave, step))
+                .collect(),
+        }
     }
 
     pub fn victims_of(&self, wave: u32, step: Option<u32>) -> &[Victim] {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::project::Project;
 use crate::project::declared::{Hook, Service};
+use crate::project::policy::{Drain, Refresh};
 use dependencies::{missing_dependencies, pins, who_starts};
 use draft::Draft;
 
@@ -72,7 +73,7 @@ impl Change {
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Replicas go: hooks, SIGTERM, grace, removal.
+    /// Replicas go: drain, hooks, SIGTERM, grace, removal.
     Remove(Remove),
     /// Replicas are created; with dependencies to wait for, Compose starts them in the same call.
     Create(Create),
@@ -82,6 +83,8 @@ pub enum Step {
     Launch { counts: Counts },
     /// Every replica of these services must come up.
     Verify { counts: Counts },
+    /// Other containers are told that a set of replicas changed.
+    Refresh(RefreshOthers),
     /// A rest between two steps of `--step`.
     Pause(Duration),
 }
@@ -91,6 +94,7 @@ pub enum Step {
 pub struct Remove {
     pub service: String,
     pub victims: Vec<Victim>,
+    pub drain: Option<Drain>,
     pub grace: Option<Duration>,
     pub pre_stop: Vec<Hook>,
 }
@@ -102,6 +106,13 @@ pub struct Victim {
     pub name: String,
     pub running: bool,
     pub reason: Reason,
+}
+
+impl Victim {
+    /// Whether a command can be run in it.
+    pub fn can_drain(&self) -> bool {
+        self.running && self.reason != Reason::Restarting
+    }
 }
 
 /// Why a replica is chosen, first reasons first.
@@ -158,13 +169,23 @@ pub struct StartReplicas {
     pub services: BTreeMap<String, Pending>,
 }
 
-/// Replicas of one service that do not run and are to, in the order of their numbers.
+/// Replicas of one service, in the order of their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pending {
     /// Those that exist, by name.
     pub existing: Vec<String>,
-    /// Those that the step before creates, by number.
+    /// Those that a step before creates, by number.
     pub new: Vec<u32>,
+}
+
+/// What is run in other containers once a set of replicas changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshOthers {
+    /// The service whose replicas changed.
+    pub service: String,
+    pub refresh: Vec<Refresh>,
+    /// The replicas that it is expected to have by then.
+    pub replicas: Pending,
 }
 
 /// Makes the plan.
@@ -185,6 +206,9 @@ pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
     // Broken replicas make room first: Compose counts them, and a dead one keeps its name.
     for draft in &drafts {
         plan.remove(project, draft, &draft.broken, options);
+        if draft.only_loses_broken_ones() {
+            plan.refresh(project, draft, 0, options);
+        }
     }
     // What each named service has at this point of the plan.
     let mut now: Counts = drafts
@@ -212,6 +236,7 @@ pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
                 draft.victims_of(wave, options.step),
                 options,
             );
+            plan.refresh(project, draft, wave, options);
             now.insert(
                 draft.service.to_owned(),
                 draft.count_after(wave, options.step),
@@ -248,11 +273,26 @@ impl Plan {
         self.steps.push(Step::Remove(Remove {
             service: draft.service.to_owned(),
             victims: victims.to_vec(),
+            drain: drain(declared),
             grace: grace(declared, options.stop_timeout),
             pre_stop: declared
                 .map(|service| service.pre_stop.clone())
                 .unwrap_or_default(),
         }));
+    }
+
+    fn refresh(&mut self, project: &Project, draft: &Draft, wave: u32, options: &PlanOptions) {
+        let refresh = project
+            .service(draft.service)
+            .map(|service| service.policy.refresh.clone())
+            .unwrap_or_default();
+        if !refresh.is_empty() {
+            self.steps.push(Step::Refresh(RefreshOthers {
+                service: draft.service.to_owned(),
+                refresh,
+                replicas: draft.replicas_after(wave, options.step),
+            }));
+        }
     }
 
     fn grow(
@@ -330,7 +370,15 @@ impl Plan {
                 .collect();
             self.steps.push(Step::Verify { counts });
         }
+        for draft in growing {
+            self.refresh(project, draft, wave, options);
+        }
     }
+}
+
+/// What is run in a replica before it is stopped.
+pub fn drain(service: Option<&Service>) -> Option<Drain> {
+    service.and_then(|service| service.policy.drain.clone())
 }
 
 /// Grace of removed replicas: what was typed, then the policy, then the declaration; `None` leaves it to

@@ -254,7 +254,13 @@ fn is_store(image: &str) -> bool {
         STORES.contains(word)
             || STORES.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()))
     };
-    words.iter().any(is_store) && !words.iter().any(|word| COMPANIONS.contains(word))
+    let is_companion = |word: &&str| {
+        COMPANIONS.contains(word)
+            || word
+                .strip_suffix('s')
+                .is_some_and(|one| COMPANIONS.contains(&one))
+    };
+    words.iter().any(is_store) && !words.iter().any(is_companion)
 }
 
 #[cfg(test)]
@@ -306,6 +312,7 @@ mod tests {
             "busybox",
             "nginx:postgres",
             "team/registry-api",
+            "team/rabbitmq-workers",
         ] {
             assert!(!is_store(image), "{image}");
         }

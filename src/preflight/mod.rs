@@ -4,6 +4,7 @@
 //! docs/preflight.md has a section for each rule. What a service is for is read off what it runs
 //! (`invocation`, `image`, `detection`), never off its name.
 
+mod balancers;
 mod detection;
 mod identity;
 mod image;
@@ -17,12 +18,15 @@ mod state;
 #[cfg(test)]
 mod testing;
 
+pub use balancers::proxies;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::plan::Counts;
 use crate::project::Project;
 use crate::project::declared::Service;
+use crate::project::observed::Replica;
 
 /// One thing that stands in the way, or that the user should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +120,8 @@ pub enum Rule {
     Memory,
     Connections,
     ShortGrace,
+    RefreshTarget,
+    StaleUpstream,
     Paused,
     Unhealthy,
     Profile,
@@ -136,6 +142,8 @@ impl Rule {
             Self::Memory => "memory",
             Self::Connections => "connections",
             Self::ShortGrace => "short-grace",
+            Self::RefreshTarget => "refresh-target",
+            Self::StaleUpstream => "stale-upstream",
             Self::Paused => "paused",
             Self::Unhealthy => "unhealthy",
             Self::Profile => "profile",
@@ -164,6 +172,10 @@ pub struct Surroundings {
     /// Ports (`tcp` or `udp`, number) that something listens on at the engine's machine, replicas of this
     /// project included; empty when unknown.
     pub listening: BTreeSet<(String, u16)>,
+    /// Containers of other projects that a refresh names, by project.
+    pub neighbours: BTreeMap<String, Vec<Replica>>,
+    /// Configurations of the project's balancers, by service, where they can be read.
+    pub configurations: BTreeMap<String, String>,
 }
 
 impl Question<'_> {
@@ -210,6 +222,8 @@ const RULES: &[RuleFn] = &[
     roles::short_grace,
     resources::memory,
     resources::connections,
+    balancers::refresh_target,
+    balancers::stale_upstream,
     state::paused,
     state::unhealthy,
     state::profile,
@@ -390,6 +404,8 @@ services:
             Rule::Memory,
             Rule::Connections,
             Rule::ShortGrace,
+            Rule::RefreshTarget,
+            Rule::StaleUpstream,
             Rule::Paused,
             Rule::Unhealthy,
             Rule::Profile,
@@ -409,7 +425,12 @@ services:
             let target = command.trim().strip_prefix("$ rscale ");
             let (service, count) = target.and_then(|t| t.split_once('=')).expect("one target");
             let wish = [(service, count.parse().expect("a count"))];
-            let findings = Scene::new(yaml).memory(8 << 30).found(rule, &wish);
+            let scene = Scene::new(yaml).memory(8 << 30);
+            let names: Vec<String> = scene.project.declared.services.keys().cloned().collect();
+            let scene = names
+                .iter()
+                .fold(scene, |scene, name| scene.running(name, 1));
+            let findings = scene.found(rule, &wish);
             let [finding] = findings.as_slice() else {
                 panic!("{name}: {findings:?}");
             };

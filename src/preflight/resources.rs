@@ -111,10 +111,13 @@ pub fn memory(question: &Question, findings: &mut Vec<Finding>) {
 /// Replicas that hold more connections to a service than it takes.
 pub fn connections(question: &Question, findings: &mut Vec<Finding>) {
     for target in question.project.declared.services.values() {
-        let Some(limit) = target.policy.max_connections else {
+        let Some(of_one) = target.policy.max_connections else {
             continue;
         };
-        let budget = Budget::new(question, limit.into(), |service| {
+        // Two poolers take twice as many; one that does not run yet will be one.
+        let count = question.count_after(&target.name).max(1);
+        let limit = u64::from(of_one) * count.unsigned_abs();
+        let budget = Budget::new(question, limit, |service| {
             service
                 .policy
                 .connections
@@ -141,7 +144,7 @@ pub fn connections(question: &Question, findings: &mut Vec<Finding>) {
                 format!(
                     "if it takes more: services.{}.x-rscale: {{max-connections: {}}}",
                     target.name,
-                    budget.after()
+                    (budget.after() + i128::from(count) - 1) / i128::from(count)
                 ),
             ),
         ));

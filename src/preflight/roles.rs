@@ -42,7 +42,12 @@ pub fn scheduler(question: &Question, findings: &mut Vec<Finding>) {
 pub fn stateful(question: &Question, findings: &mut Vec<Finding>) {
     for (service, count) in question.multiplied() {
         let name = &service.name;
-        let Some(store) = image::store(service, &invocations(question.project, service)) else {
+        let invocations = invocations(question.project, service);
+        // `rabbitmq-jobs` may be the name of what takes jobs from RabbitMQ.
+        if detection::worker(service, &invocations).is_some() {
+            continue;
+        }
+        let Some(store) = image::store(service, &invocations) else {
             continue;
         };
         let hint = format!(

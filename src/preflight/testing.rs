@@ -75,6 +75,25 @@ impl Scene {
         self
     }
 
+    /// A running container of another project.
+    pub fn neighbour(mut self, project: &str, service: &str) -> Self {
+        let replica = Replica {
+            service: service.to_owned(),
+            state: State::Running,
+            ..Replica::default()
+        };
+        let replicas = self.surroundings.neighbours.entry(project.to_owned());
+        replicas.or_default().push(replica);
+        self
+    }
+
+    /// What the configuration of a balancer says.
+    pub fn configuration(mut self, service: &str, text: &str) -> Self {
+        let configurations = &mut self.surroundings.configurations;
+        configurations.insert(service.to_owned(), text.to_owned());
+        self
+    }
+
     pub fn memory(mut self, bytes: u64) -> Self {
         self.surroundings.memory_bytes = bytes;
         self

@@ -33,7 +33,10 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drain {
     pub exec: Vec<String>,
+    /// How long the replica is left to itself once the command has ended.
     pub wait: Duration,
+    /// How long the command may take.
+    pub timeout: Duration,
 }
 
 /// A command in another service that makes it see the new set of replicas.
@@ -43,8 +46,14 @@ pub struct Refresh {
     /// The project that the service belongs to; `None` is this one.
     pub project: Option<String>,
     pub exec: Vec<String>,
-    pub timeout: Option<Duration>,
+    /// How long the command may take, in each container.
+    pub timeout: Duration,
 }
+
+/// Time limit of a drain command that has none of its own; it may wait for a job to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// Time limit of a refresh command that has none of its own.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
 
 const KEYS: [&str; 8] = [
     "min",
@@ -195,21 +204,27 @@ impl Place {
         };
         words
             .filter(|words| !words.is_empty())
+            // `config` doubles every `$`, so that its output can be read again as a compose file.
+            .map(|words| words.iter().map(|word| word.replace("$$", "$")).collect())
             .ok_or_else(|| self.expected("a command such as [nginx, -s, reload]", value))
     }
 
     fn drain(&self, value: &Value) -> Result<Drain> {
         let mut exec = None;
-        let mut wait = Duration::ZERO;
-        for (key, value) in self.entries(value, &["exec", "wait"])? {
+        let (mut wait, mut timeout) = (Duration::ZERO, DRAIN_TIMEOUT);
+        for (key, value) in self.entries(value, &["exec", "wait", "timeout"])? {
             let place = self.child(key);
             match key {
                 "exec" => exec = Some(place.command(value)?),
-                _ => wait = place.duration(value)?,
+                "wait" => wait = place.duration(value)?,
+                _ => timeout = place.duration(value)?,
             }
         }
-        let exec = exec.ok_or_else(|| self.wrong("`exec` is missing"))?;
-        Ok(Drain { exec, wait })
+        Ok(Drain {
+            exec: exec.ok_or_else(|| self.wrong("`exec` is missing"))?,
+            wait,
+            timeout,
+        })
     }
 
     fn refreshes(&self, value: &Value) -> Result<Vec<Refresh>> {
@@ -224,14 +239,15 @@ impl Place {
     }
 
     fn refresh(&self, value: &Value) -> Result<Refresh> {
-        let (mut service, mut project, mut exec, mut timeout) = (None, None, None, None);
+        let (mut service, mut project, mut exec) = (None, None, None);
+        let mut timeout = REFRESH_TIMEOUT;
         for (key, value) in self.entries(value, &["service", "project", "exec", "timeout"])? {
             let place = self.child(key);
             match key {
                 "service" => service = Some(place.text(value)?),
                 "project" => project = Some(place.text(value)?),
                 "exec" => exec = Some(place.command(value)?),
-                _ => timeout = Some(place.duration(value)?),
+                _ => timeout = place.duration(value)?,
             }
         }
         Ok(Refresh {
@@ -271,6 +287,12 @@ mod tests {
         assert_eq!(policy.refresh[0].exec, ["nginx", "-s", "reload"]);
         assert_eq!(policy.connections["db"], 5);
         assert_eq!(policy.max_connections, Some(100));
+    }
+
+    #[test]
+    fn undoes_the_doubled_dollar_of_config() {
+        let policy = parse("{drain: {exec: [sh, -c, 'kill $$(cat /run/pid)']}}").unwrap();
+        assert_eq!(policy.drain.unwrap().exec[2], "kill $(cat /run/pid)");
     }
 
     #[test]

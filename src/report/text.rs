@@ -1,10 +1,12 @@
 //! Results as text for people: tables, plans, findings, outcomes.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
 use super::json::{FindingItem, LeftAlone, Scale, ScaledService};
+use crate::apply::{Waiting, WaitingFor};
 use crate::duration;
 use crate::engine::{Engine, steps};
 use crate::plan::{Plan, Start, Step};
@@ -117,7 +119,13 @@ fn describe(step: &Step) -> String {
             let grace = step.grace.map_or(String::new(), |grace| {
                 format!(", grace {}", duration::show(grace))
             });
-            format!("remove {}{grace}", list(&victims))
+            let drain = step.drain.as_ref().map_or(String::new(), |drain| {
+                format!(
+                    ", drained and left alone for {}",
+                    duration::show(drain.wait)
+                )
+            });
+            format!("remove {}{drain}{grace}", list(&victims))
         }
         Step::Create(step) => {
             let counts: Vec<String> = step
@@ -146,7 +154,41 @@ fn describe(step: &Step) -> String {
             let services: Vec<&String> = counts.keys().collect();
             format!("verify every replica of {}", list(&services))
         }
+        Step::Refresh(step) => {
+            let targets: Vec<String> = step
+                .refresh
+                .iter()
+                .map(|refresh| match &refresh.project {
+                    Some(project) => format!("{} of project {project}", refresh.service),
+                    None => refresh.service.clone(),
+                })
+                .collect();
+            format!(
+                "tell {} of the replicas of {}",
+                list(&targets),
+                step.service
+            )
+        }
         Step::Pause(time) => format!("pause for {}", duration::show(*time)),
+    }
+}
+
+/// What a run waits for: `stopping 2 replicas, 12s of up to 30m`.
+pub fn waiting(waiting: &Waiting) -> String {
+    let replicas = plural(waiting.count, "replica");
+    let elapsed = duration::show(Duration::from_secs(waiting.elapsed.as_secs()));
+    let limit = waiting.limit.map(duration::show);
+    match (waiting.what, limit) {
+        (WaitingFor::DrainCommand, Some(limit)) => {
+            format!("draining {replicas}, {elapsed} of up to {limit}")
+        }
+        (WaitingFor::DrainWait, Some(limit)) => {
+            format!("{replicas} drained, waiting {elapsed} of {limit}")
+        }
+        (WaitingFor::End, Some(limit)) => {
+            format!("stopping {replicas}, {elapsed} of up to {limit}")
+        }
+        (_, None) => format!("stopping {replicas}, {elapsed}"),
     }
 }
 
@@ -199,7 +241,7 @@ fn line(service: &ScaledService, paint: Paint) -> String {
         Some(healthy) => format!("{running} running, {healthy} healthy"),
         None => format!("{running} running"),
     };
-    let took = duration::show(std::time::Duration::from_secs_f64(*seconds));
+    let took = duration::show(Duration::from_secs_f64(*seconds));
     match service.outcome.as_str() {
         "scaled" => format!(
             "{from} -> {to}  {} in {took} ({now})",

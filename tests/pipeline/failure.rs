@@ -403,7 +403,10 @@ async fn a_hook_that_fails_keeps_the_replica() {
         .await;
     assert_eq!(story.there(), "worker: 1 running, 2 running\n");
     let error = story.scaled().document.error.as_deref().unwrap();
-    assert!(error.starts_with("a pre_stop hook failed: "), "{error}");
+    assert!(
+        error.starts_with("a pre_stop hook failed in `shop-worker-2`: "),
+        "{error}"
+    );
     story.keeps("worker");
 }
 

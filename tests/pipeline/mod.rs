@@ -5,6 +5,7 @@ mod failure;
 mod interruption;
 mod order;
 mod planner;
+mod policy;
 mod scenario;
 mod simulation;
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use rscale::plan::{
-    Counts, Create, Plan, PlanOptions, Remove, Start, StartReplicas, Step, Victim, plan,
+    Counts, Create, Plan, PlanOptions, RefreshOthers, Remove, Start, StartReplicas, Step, Victim,
+    plan,
 };
 use rscale::project::Project;
 use rscale::project::declared::{Condition, Declared, Dependency, Port, Published, Service};
 use rscale::project::observed::{Health, Replica, State};
+use rscale::project::policy::{Policy, Refresh};
 
 #[derive(Clone)]
 struct Case {
@@ -109,30 +111,52 @@ fn service(index: usize) -> impl Strategy<Value = Service> {
         Just(Condition::CompletedSuccessfully)
     ];
     let dependencies = btree_map(0..index.max(1), kind, 0..=index.min(3));
-    (0u32..4, dependencies, 0..6).prop_map(move |(count, dependencies, special)| Service {
-        name: name(index),
-        count,
-        start_hooks: special == 0,
-        ports: if special == 1 {
-            vec![port_range()]
-        } else {
-            Vec::new()
+    (0u32..4, dependencies, 0..6, any::<bool>()).prop_map(
+        move |(count, dependencies, special, behind)| Service {
+            name: name(index),
+            count,
+            policy: Policy {
+                refresh: if behind { vec![reload()] } else { Vec::new() },
+                ..Policy::default()
+            },
+            start_hooks: special == 0,
+            ports: if special == 1 {
+                vec![port_range()]
+            } else {
+                Vec::new()
+            },
+            depends_on: dependencies
+                .into_iter()
+                .filter(|(other, _)| *other < index)
+                .map(|(other, condition)| {
+                    (
+                        name(other),
+                        Dependency {
+                            condition,
+                            required: true,
+                        },
+                    )
+                })
+                .collect(),
+            ..Service::default()
         },
-        depends_on: dependencies
-            .into_iter()
-            .filter(|(other, _)| *other < index)
-            .map(|(other, condition)| {
-                (
-                    name(other),
-                    Dependency {
-                        condition,
-                        required: true,
-                    },
-                )
-            })
-            .collect(),
-        ..Service::default()
-    })
+    )
+}
+
+fn reload() -> Refresh {
+    Refresh {
+        service: "front".into(),
+        project: Some("infra".into()),
+        exec: vec!["reload".into()],
+        timeout: Duration::from_secs(1),
+    }
+}
+
+fn all_names(service: &str, replicas: &BTreeMap<String, BTreeMap<u32, State>>) -> BTreeSet<String> {
+    let numbers = replicas.get(service).into_iter().flat_map(BTreeMap::keys);
+    numbers
+        .map(|number| format!("shop-{service}-{number}"))
+        .collect()
 }
 
 fn port_range() -> Port {
@@ -206,6 +230,8 @@ struct World<'a> {
     case: &'a Case,
     plan: &'a Plan,
     replicas: BTreeMap<String, BTreeMap<u32, State>>,
+    /// What the balancer of each service was told of last; at first what is there.
+    told: BTreeMap<String, BTreeSet<String>>,
 }
 
 type Checked = Result<(), TestCaseError>;
@@ -220,11 +246,31 @@ impl<'a> World<'a> {
             .iter()
             .map(|(service, all)| (service.clone(), states(all)))
             .collect();
+        let told = case.project.replicas.keys();
+        let told = told.map(|service| (service.clone(), all_names(service, &replicas)));
         Self {
             case,
             plan,
+            told: told.collect(),
             replicas,
         }
+    }
+
+    /// It is told of what is there, and of nothing that was not named.
+    fn refresh(&mut self, step: &RefreshOthers) -> Checked {
+        let RefreshOthers {
+            service, replicas, ..
+        } = step;
+        prop_assert!(
+            self.case.wish.contains_key(service),
+            "{service} was not named"
+        );
+        let new = replicas.new.iter();
+        let new = new.map(|number| format!("shop-{service}-{number}"));
+        let told: BTreeSet<String> = replicas.existing.iter().cloned().chain(new).collect();
+        prop_assert_eq!(&told, &all_names(service, &self.replicas));
+        self.told.insert(service.clone(), told);
+        Ok(())
     }
 
     fn count(&self, service: &str) -> u32 {
@@ -240,6 +286,7 @@ impl<'a> World<'a> {
             Step::Start(step) => self.start(step),
             Step::Launch { counts } => self.launch(counts),
             Step::Verify { counts } => self.verify(counts),
+            Step::Refresh(step) => self.refresh(step),
             Step::Pause(duration) => {
                 prop_assert!(
                     self.case.options.step.is_some() && *duration == self.case.options.pause
@@ -483,6 +530,20 @@ proptest! {
     }
 
     #[test]
+    fn balancers_know_every_set_of_replicas_that_is_left(case in case()) {
+        let plan = plan(&case.project, &case.wish, &case.options);
+        let mut world = World::new(&case, &plan);
+        for step in &plan.steps {
+            world.carry_out(step)?;
+        }
+        for service in case.wish.keys().filter(|name| !case.project.declared.services[*name].policy.refresh.is_empty()) {
+            let there = all_names(service, &world.replicas);
+            let told = world.told.get(service).cloned().unwrap_or_default();
+            prop_assert_eq!(told, there, "{} has other replicas than its balancer knows", service);
+        }
+    }
+
+    #[test]
     fn a_wave_moves_no_service_by_more_than_the_step(case in case()) {
         let Some(step) = case.options.step else { return Ok(()) };
         let plan = plan(&case.project, &case.wish, &case.options);
@@ -490,6 +551,7 @@ proptest! {
         // What is broken goes first, all at once.
         let broken = plan.steps.iter().take_while(|step| match step {
             Step::Remove(step) => step.victims.iter().all(|victim| !victim.running),
+            Step::Refresh(_) => true,
             _ => false,
         });
         let broken = broken.count();
@@ -521,7 +583,7 @@ proptest! {
                 Step::Create(step) => step.counts.contains_key(service),
                 Step::Start(step) => step.services.contains_key(service),
                 Step::Launch { counts } => counts.contains_key(service),
-                Step::Verify { .. } | Step::Pause(_) => false,
+                Step::Verify { .. } | Step::Refresh(_) | Step::Pause(_) => false,
             });
             prop_assert_eq!(change.is_none(), !is_named, "{:?} and its steps do not agree", change);
         }
@@ -583,6 +645,7 @@ fn the_random_projects_are_of_many_kinds() {
                 }
                 Step::Start(_) => "starts existing ones",
                 Step::Verify { .. } => "verifies",
+                Step::Refresh(_) => "refreshes",
                 Step::Pause(_) => "rests",
             });
         }
@@ -599,5 +662,5 @@ fn the_random_projects_are_of_many_kinds() {
             seen.insert("goes in waves");
         }
     }
-    assert_eq!(seen.len(), 12, "{seen:?}");
+    assert_eq!(seen.len(), 13, "{seen:?}");
 }

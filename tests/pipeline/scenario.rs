@@ -65,6 +65,7 @@ impl Scenario {
                     stable: Duration::from_secs(1),
                     keep: false,
                     stop_timeout: None,
+                    force: false,
                 },
             },
             locks: TempDir::new().unwrap(),

@@ -1,0 +1,332 @@
+//! Load balancers: a refresh that cannot be run, and one that is missing.
+
+use super::image::last_component;
+use super::invocation::invocations;
+use super::{Finding, Question, Rule};
+use crate::project::Project;
+use crate::project::declared::Service;
+use crate::project::observed::Replica;
+use crate::project::policy::Refresh;
+use crate::suggest;
+
+/// A balancer that resolves the names of its upstreams once, when it reads its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    Nginx,
+    HaProxy,
+}
+
+impl Proxy {
+    fn of(project: &Project, service: &Service) -> Option<Self> {
+        let image = service.image.as_deref().map(last_component);
+        let by_image = match image.as_deref() {
+            Some("nginx" | "nginx-unprivileged" | "openresty") => Some(Self::Nginx),
+            Some("haproxy" | "haproxy-alpine") => Some(Self::HaProxy),
+            _ => None,
+        };
+        let by_program = || {
+            let programs = invocations(project, service);
+            programs.iter().find_map(|one| match one.program.as_str() {
+                "nginx" | "openresty" => Some(Self::Nginx),
+                "haproxy" => Some(Self::HaProxy),
+                _ => None,
+            })
+        };
+        by_image.or_else(by_program)
+    }
+
+    /// Folders of a container that its configuration is in.
+    pub fn folders(self) -> &'static [&'static str] {
+        match self {
+            Self::Nginx => &[
+                "/etc/nginx",
+                "/usr/local/openresty",
+                "/opt/bitnami/nginx/conf",
+            ],
+            Self::HaProxy => &["/usr/local/etc/haproxy", "/etc/haproxy", "/bitnami/haproxy"],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::HaProxy => "HAProxy",
+        }
+    }
+
+    /// What makes it read its configuration, and so the addresses, again.
+    fn reload(self) -> &'static str {
+        match self {
+            Self::Nginx => "[nginx, -s, reload]",
+            Self::HaProxy => "[sh, -c, kill -USR2 1]",
+        }
+    }
+
+    /// Whether a configuration has it ask for addresses again and again.
+    fn follows_names(self, configuration: &str) -> bool {
+        let directive = match self {
+            Self::Nginx => "resolver",
+            Self::HaProxy => "resolvers",
+        };
+        words(configuration).any(|word| word == directive)
+    }
+}
+
+/// The balancers of a project that run, by their services.
+pub fn proxies(project: &Project) -> impl Iterator<Item = (&Service, Proxy)> {
+    let services = project.declared.services.values();
+    services.filter_map(|service| {
+        let proxy = Proxy::of(project, service)?;
+        runs(project, &service.name).then_some((service, proxy))
+    })
+}
+
+/// The named services whose set of replicas changes.
+fn changed<'q>(question: &'q Question) -> impl Iterator<Item = &'q Service> {
+    question
+        .services()
+        .filter(|(service, count)| *count != question.existing(&service.name))
+        .map(|(service, _)| service)
+}
+
+/// `refresh` names a service that does not exist or does not run.
+pub fn refresh_target(question: &Question, findings: &mut Vec<Finding>) {
+    for service in changed(question) {
+        let refreshes = &service.policy.refresh;
+        findings.extend(
+            refreshes
+                .iter()
+                .filter_map(|refresh| unreachable(question, service, refresh)),
+        );
+    }
+}
+
+fn unreachable(question: &Question, service: &Service, refresh: &Refresh) -> Option<Finding> {
+    let (name, target, project) = (&service.name, &refresh.service, question.project);
+    let elsewhere = refresh
+        .project
+        .as_ref()
+        .filter(|other| *other != project.name());
+    let (message, hint) = match elsewhere {
+        None if project.service(target).is_none() => {
+            let services = project.declared.services.keys().map(String::as_str);
+            let nearest = suggest::nearest(target, services);
+            let message = format!(
+                "the refresh of `{name}` names `{target}`, which is no service of project `{}`",
+                project.name()
+            );
+            let hint = match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!(
+                    "services.{name}.x-rscale.refresh: {{service: {target}, project: ...}} names one of \
+                     another project"
+                ),
+            };
+            return Some(Finding::policy(Rule::RefreshTarget, service, message, hint));
+        }
+        None if runs(project, target) || target == name => return None,
+        None => (
+            format!("the refresh of `{name}` is for `{target}`, which does not run"),
+            format!("docker compose up -d {target}"),
+        ),
+        Some(other) => {
+            let replicas = question.surroundings.neighbours.get(other);
+            let of_target = |replica: &Replica| replica.service == *target && replica.is_running();
+            if replicas.is_some_and(|replicas| replicas.iter().any(of_target)) {
+                return None;
+            }
+            (
+                format!(
+                    "the refresh of `{name}` is for `{target}` of project `{other}`, which does not run"
+                ),
+                format!("docker compose -p {other} up -d {target}"),
+            )
+        }
+    };
+    // A balancer that starts later reads the addresses then; one that ended leaves replicas unserved.
+    Some(if runs(project, name) {
+        Finding::policy(Rule::RefreshTarget, service, message, hint)
+    } else {
+        Finding::warning(Rule::RefreshTarget, service, message, hint)
+    })
+}
+
+/// Replicas behind a balancer that is not told of them.
+pub fn stale_upstream(question: &Question, findings: &mut Vec<Finding>) {
+    let project = question.project;
+    for service in changed(question).filter(|service| service.policy.refresh.is_empty()) {
+        let name = &service.name;
+        for (balancer, proxy) in proxies(project).filter(|(other, _)| other.name != *name) {
+            let configuration = question.surroundings.configurations.get(&balancer.name);
+            let is_behind = match configuration {
+                Some(text) => !proxy.follows_names(text) && words(text).any(|word| word == name),
+                None => balancer.depends_on.contains_key(name),
+            };
+            if !is_behind {
+                continue;
+            }
+            findings.push(Finding::warning(
+                Rule::StaleUpstream,
+                service,
+                format!(
+                    "`{0}` ({1}) looks up the addresses of `{name}` only when it reads its configuration: \
+                     new replicas get no traffic, and removed ones are still tried",
+                    balancer.name,
+                    proxy.name()
+                ),
+                format!(
+                    "services.{name}.x-rscale: {{refresh: [{{service: {}, exec: {}}}]}}",
+                    balancer.name,
+                    proxy.reload()
+                ),
+            ));
+        }
+    }
+}
+
+fn runs(project: &Project, service: &str) -> bool {
+    project.replicas(service).iter().any(Replica::is_running)
+}
+
+/// The words of a configuration, host names whole, without its comments.
+fn words(configuration: &str) -> impl Iterator<Item = &str> {
+    configuration
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .flat_map(|line| {
+            line.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rule;
+    use super::super::testing::Scene;
+
+    const SHOP: &str = "
+services:
+  web: {image: app, x-rscale: {refresh: [{service: front, exec: nginx -s reload}]}}
+  front: {image: 'nginx:1'}
+";
+
+    #[test]
+    fn a_refresh_needs_a_service_that_runs() {
+        let kinds = |scene: Scene| scene.kinds(Rule::RefreshTarget, &[("web", 3)]);
+        let web = || Scene::new(SHOP).running("web", 1);
+        assert_eq!(kinds(web().running("front", 1)), [""; 0]);
+        assert_eq!(kinds(web()), ["error"]);
+        // At the very first start the balancer comes later.
+        assert_eq!(kinds(Scene::new(SHOP)), ["warning"]);
+        // Nothing changes, so nothing is refreshed.
+        assert_eq!(web().kinds(Rule::RefreshTarget, &[("web", 1)]), [""; 0]);
+    }
+
+    #[test]
+    fn a_refresh_of_a_service_that_does_not_exist_says_which_is_meant() {
+        let scene = Scene::new(&SHOP.replace("service: front", "service: fronte"))
+            .running("web", 1)
+            .running("front", 1);
+        let [finding] = &scene.found(Rule::RefreshTarget, &[("web", 3)])[..] else {
+            panic!("one finding");
+        };
+        assert!(finding.policy);
+        assert_eq!(finding.hint, "did you mean `front`?");
+    }
+
+    #[test]
+    fn a_refresh_of_another_project_needs_its_container() {
+        let yaml = SHOP.replace("service: front", "service: front, project: infra");
+        let web = || Scene::new(&yaml).running("web", 1);
+        let kinds = |scene: Scene| scene.kinds(Rule::RefreshTarget, &[("web", 3)]);
+        assert_eq!(kinds(web().running("front", 1)), ["error"]);
+        assert_eq!(kinds(web().neighbour("infra", "other")), ["error"]);
+        assert_eq!(kinds(web().neighbour("infra", "front")), [""; 0]);
+        let [finding] = &web().found(Rule::RefreshTarget, &[("web", 3)])[..] else {
+            panic!("one finding");
+        };
+        assert_eq!(finding.hint, "docker compose -p infra up -d front");
+    }
+
+    #[test]
+    fn replicas_behind_a_balancer_want_a_refresh() {
+        let front = "services: {web: {image: a}, front: {image: 'x/nginx:1', depends_on: [web]}}";
+        for (yaml, configuration, count, expected) in [
+            (front, None, 3, 1),
+            // Nothing changes.
+            (front, None, 1, 0),
+            (front, Some("proxy_pass http://web:8000;"), 3, 1),
+            (front, Some("# proxy_pass http://web:8000;"), 3, 0),
+            (front, Some("proxy_pass http://web-api:8000;"), 3, 0),
+            (
+                front,
+                Some("resolver 127.0.0.11; set $up web; proxy_pass http://$up;"),
+                3,
+                0,
+            ),
+            (
+                "services: {web: {image: a}, front: {image: nginx}}",
+                None,
+                3,
+                0,
+            ),
+            (
+                "services: {web: {image: a}, front: {image: nginx}}",
+                Some("upstream app { server web:8000; }"),
+                3,
+                1,
+            ),
+            (
+                "services: {web: {image: a}, front: {image: 'haproxy:3'}}",
+                Some("server-template web 5 web:80 resolvers docker"),
+                3,
+                0,
+            ),
+            (
+                "services: {web: {image: a}, front: {image: 'haproxy:3'}}",
+                Some("server one web:80 check"),
+                3,
+                1,
+            ),
+            (
+                "services: {web: {image: a}, front: {image: own, command: nginx -g x, depends_on: [web]}}",
+                None,
+                3,
+                1,
+            ),
+            (
+                "services: {web: {image: a}, front: {image: nginx-exporter, depends_on: [web]}}",
+                None,
+                3,
+                0,
+            ),
+            (SHOP, Some("proxy_pass http://web:8000;"), 3, 0),
+        ] {
+            let mut scene = Scene::new(yaml).running("web", 1).running("front", 1);
+            if let Some(text) = configuration {
+                scene = scene.configuration("front", text);
+            }
+            let found = scene.found(Rule::StaleUpstream, &[("web", count)]);
+            assert_eq!(found.len(), expected, "{yaml} {configuration:?}");
+        }
+    }
+
+    #[test]
+    fn a_balancer_that_does_not_run_looks_names_up_when_it_starts() {
+        let yaml = "services: {web: {image: a}, front: {image: nginx, depends_on: [web]}}";
+        let scene = Scene::new(yaml).running("web", 1);
+        assert!(scene.found(Rule::StaleUpstream, &[("web", 3)]).is_empty());
+    }
+
+    #[test]
+    fn the_hint_is_the_yaml_to_write() {
+        let yaml = "services: {web: {image: a}, lb: {image: haproxy, depends_on: [web]}}";
+        let scene = Scene::new(yaml).running("web", 1).running("lb", 1);
+        let [finding] = &scene.found(Rule::StaleUpstream, &[("web", 2)])[..] else {
+            panic!("one finding");
+        };
+        assert_eq!(
+            finding.hint,
+            "services.web.x-rscale: {refresh: [{service: lb, exec: [sh, -c, kill -USR2 1]}]}"
+        );
+    }
+}
