@@ -4,10 +4,12 @@
 //! Every test has a project of its own, so they can run side by side.
 
 mod check;
+mod drain;
 mod examples;
 mod matrix;
 mod ported;
 mod promises;
+mod refresh;
 mod scale;
 mod scale_all;
 mod status;
