@@ -117,6 +117,7 @@ pub enum Rule {
     CurrentReplicas,
     Scheduler,
     Stateful,
+    OneShot,
     Memory,
     Connections,
     ShortGrace,
@@ -139,6 +140,7 @@ impl Rule {
             Self::CurrentReplicas => "current-replicas",
             Self::Scheduler => "scheduler",
             Self::Stateful => "stateful",
+            Self::OneShot => "one-shot",
             Self::Memory => "memory",
             Self::Connections => "connections",
             Self::ShortGrace => "short-grace",
@@ -219,6 +221,7 @@ const RULES: &[RuleFn] = &[
     ports::port_range,
     roles::scheduler,
     roles::stateful,
+    roles::one_shot,
     roles::short_grace,
     resources::memory,
     resources::connections,
@@ -276,6 +279,7 @@ pub fn obstacles(project: &Project, service: &str, count: u32) -> Vec<Finding> {
         ports::host_port,
         roles::scheduler,
         roles::stateful,
+        roles::one_shot,
     ] {
         rule(&question, &mut findings);
     }
@@ -401,6 +405,7 @@ services:
             Rule::CurrentReplicas,
             Rule::Scheduler,
             Rule::Stateful,
+            Rule::OneShot,
             Rule::Memory,
             Rule::Connections,
             Rule::ShortGrace,

@@ -4,7 +4,7 @@ use super::detection::{self, Scheduler};
 use super::invocation::invocations;
 use super::{Finding, Question, Rule, image, replicas};
 use crate::plan::grace;
-use crate::project::declared::Mount;
+use crate::project::declared::{Condition, Mount, Service};
 
 /// A scheduler with several replicas.
 pub fn scheduler(question: &Question, findings: &mut Vec<Finding>) {
@@ -34,6 +34,33 @@ pub fn scheduler(question: &Question, findings: &mut Vec<Finding>) {
                 hint("if yours can"),
             ),
         };
+        findings.push(finding.unless_scalable(service));
+    }
+}
+
+/// A job that runs once, with several replicas.
+pub fn one_shot(question: &Question, findings: &mut Vec<Finding>) {
+    for (service, count) in question.multiplied() {
+        let name = &service.name;
+        let mut services = question.project.declared.services.values();
+        let waits = |other: &&Service| {
+            let dependency = other.depends_on.get(name);
+            dependency.is_some_and(|one| one.condition == Condition::CompletedSuccessfully)
+        };
+        let Some(other) = services.find(waits) else {
+            continue;
+        };
+        let finding = Finding::policy(
+            Rule::OneShot,
+            service,
+            format!(
+                "`{name}` is a job that runs once (`{}` waits for it to complete), and each of {} would run it \
+                 again",
+                other.name,
+                replicas(count)
+            ),
+            format!("run it once more instead: docker compose run --rm {name}"),
+        );
         findings.push(finding.unless_scalable(service));
     }
 }
@@ -175,6 +202,21 @@ fn holds_data(mount: &Mount) -> bool {
 mod tests {
     use super::super::Rule;
     use super::super::testing::Scene;
+
+    #[test]
+    fn refuses_several_runs_of_a_job_that_others_wait_for() {
+        for (condition, count, kinds) in [
+            ("service_completed_successfully", 2, vec!["error"]),
+            ("service_completed_successfully", 1, vec![]),
+            ("service_started", 2, vec![]),
+        ] {
+            let scene = Scene::new(&format!(
+                "services: {{migrate: {{image: a}}, web: {{image: a, depends_on: \
+                 {{migrate: {{condition: {condition}}}}}}}}}"
+            ));
+            assert_eq!(scene.kinds(Rule::OneShot, &[("migrate", count)]), kinds);
+        }
+    }
 
     const DATA: &str = "volumes: ['data:/var/lib/data']";
 
