@@ -240,7 +240,8 @@ impl Project {
         self.environment.borrow_mut().remove(variable);
     }
 
-    fn prepared(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    /// A command in the project's folder and environment, not started yet.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .current_dir(self.folder())
@@ -268,7 +269,7 @@ impl Project {
 
     /// A run of rscale, not started yet.
     pub fn rscale_command(&self, args: &[&str]) -> Command {
-        let mut command = self.prepared(env!("CARGO_BIN_EXE_rscale"));
+        let mut command = self.command(env!("CARGO_BIN_EXE_rscale"));
         command.args(args);
         command
     }
@@ -290,7 +291,7 @@ impl Project {
 
     /// Runs `make` in the project's folder, with this rscale in its `RSCALE`.
     pub fn make(&self, args: &[&str]) -> Ran {
-        let mut command = self.prepared("make");
+        let mut command = self.command("make");
         command
             .arg("--no-print-directory")
             .args(args)
@@ -302,11 +303,11 @@ impl Project {
     pub fn compose(&self, args: &[&str]) -> Ran {
         let mut command = match &self.compose {
             None => {
-                let mut command = self.prepared("docker");
+                let mut command = self.command("docker");
                 command.arg("compose");
                 command
             }
-            Some(path) => self.prepared(path),
+            Some(path) => self.command(path),
         };
         command.args(args);
         Ran::of(command).succeeded()
@@ -314,7 +315,7 @@ impl Project {
 
     /// Runs docker, which must succeed, and gives what it printed.
     pub fn docker(&self, args: &[&str]) -> String {
-        let mut command = self.prepared("docker");
+        let mut command = self.command("docker");
         command.args(args);
         Ran::of(command).succeeded().stdout.trim().to_owned()
     }

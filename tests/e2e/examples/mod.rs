@@ -1,6 +1,7 @@
 //! The examples, as their READMEs tell them: real software on a real engine.
 
 mod bullmq_api;
+mod ci;
 mod django_celery_nginx;
 mod gunicorn_caddy;
 mod rabbitmq_workers;
