@@ -7,10 +7,11 @@ DOCS ?= docs
 binary := $(or $(CARGO_TARGET_DIR),target)/release/rscale
 testbed := tests/testbed
 
-.PHONY: help demo test bench engine images build lint docs
+.PHONY: help demo test examples bench engine images build lint docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@echo 'EXAMPLE is one of' $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/Makefile))))
 
 demo: engine images build ## tell a short true story on examples/quickstart
 	@examples/quickstart/demo.sh $(abspath $(binary))
@@ -36,8 +37,14 @@ else
 	export RSCALE_E2E_COMPOSE_NEWEST="$$newest" RSCALE_E2E_COMPOSE_V1="$$v1"; \
 	if [ -z "$$newest" ]; then echo 'SKIPPED: tests with the newest Compose (RSCALE_E2E_COMPOSE_NEWEST is empty)' >&2; fi; \
 	if [ -z "$$v1" ]; then echo 'SKIPPED: tests with Compose v1 (RSCALE_E2E_COMPOSE_V1 is empty)' >&2; fi; \
-	set -x; cargo test --test rscale e2e -- --test-threads=4
+	set -x; cargo test --test rscale e2e -- --skip e2e::examples --test-threads=4
+	cargo test --test rscale e2e::examples -- --test-threads=2
 endif
+
+# The tests of one example (EXAMPLE=rabbitmq-workers), or of all. To try one by hand: make -C examples/rabbitmq-workers
+EXAMPLE ?=
+examples: engine images ## EXAMPLE=name: test one example on a real engine
+	cargo test --test rscale e2e::examples::$(subst -,_,$(EXAMPLE)) -- --test-threads=2
 
 bench: engine images build ## measure rscale beside docker compose (needs hyperfine)
 	@RSCALE_BENCH_BINARY=$(abspath $(binary)) tests/bench/run.sh

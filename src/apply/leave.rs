@@ -9,7 +9,7 @@ use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
 use crate::engine::steps::{batches, hook};
 use crate::error::{Error, Exit};
 use crate::exec::{CommandError, CommandSpec, OnInterrupt};
-use crate::plan::{Remove, Step};
+use crate::plan::{Remove, Step, drain};
 use crate::project::declared::Hook;
 use crate::project::policy::Drain;
 
@@ -86,8 +86,42 @@ impl Run<'_> {
             .map(|victim| victim.name.as_str())
             .collect();
         self.take_away(&all, volumes).await.map_err(stop)?;
+        let mut drained = self.drained.borrow_mut();
+        drained.retain(|name, _| !all.contains(&name.as_str()));
+        drop(drained);
         self.note_done([service]);
         Ok(())
+    }
+
+    /// Has replicas that were drained and stay take work again, where the policy says how; the others are
+    /// left in `drained`.
+    pub(super) async fn undo_drains(&self) -> Result<(), Error> {
+        let drained = self.drained.borrow().clone();
+        let mut outcome = Ok(());
+        for (name, service) in drained {
+            let policy = drain(self.before.service(&service));
+            let Some(undo) = policy.and_then(|drain| drain.undo) else {
+                continue;
+            };
+            let command = hook(&undo);
+            let failures = self
+                .run_inside(&[&name], &command, HOOK_TIMEOUT, OnInterrupt::Finish)
+                .await;
+            match failures.first().filter(|(_, error)| !has_ended(error)) {
+                None => {
+                    self.drained.borrow_mut().remove(&name);
+                }
+                Some((_, error)) => {
+                    let error = explain_inside(error, &undo);
+                    let message = format!(
+                        "`{name}` was drained, and `drain.undo` failed: {}",
+                        error.message
+                    );
+                    outcome = outcome.and(Err(Error { message, ..error }));
+                }
+            }
+        }
+        outcome
     }
 
     /// Has replicas finish what they are at. When a command fails none of them goes, unless forced or in
@@ -111,24 +145,22 @@ impl Run<'_> {
             .watched(service, drained.len(), what, limit, commands)
             .await;
         failures.retain(|(_, error)| !has_ended(error));
-        let untouched = |names: &[&str]| {
-            let undrained = |name: &&&str| failures.iter().all(|(failed, _)| failed != *name);
-            let names: Vec<&str> = names.iter().filter(undrained).copied().collect();
-            let restart = format!(
-                "what was drained and not stopped may take no more work: docker restart {}",
-                names.join(" ")
-            );
-            (!names.is_empty()).then_some(restart)
-        };
+        let succeeded = |name: &&&str| failures.iter().all(|(failed, _)| failed != *name);
+        self.drained.borrow_mut().extend(
+            drained
+                .iter()
+                .filter(succeeded)
+                .map(|name| ((*name).to_owned(), service.clone())),
+        );
         let goes_on = self.options.force || self.rolling_back.get();
         if let Some((name, error)) = failures.first() {
             let error = explain_inside(error, &drain.exec);
             let message = format!("the drain command failed in `{name}`: {}", error.message);
             if !goes_on || error.exit == Exit::Interrupted {
-                let error = Error { message, ..error }
-                    .hints(untouched(&drained))
-                    .hint("stop them all the same: rscale --force ...");
-                return Err(Stop::new(error).at(service));
+                let error = Error { message, ..error };
+                return Err(
+                    Stop::new(error.hint("stop them all the same: rscale --force ...")).at(service),
+                );
             }
             (self.emit)(Event::Note(format!("{message}; going on")));
         }
@@ -139,8 +171,7 @@ impl Run<'_> {
                 .await;
         }
         if self.reach.executor.interrupted() && !self.rolling_back.get() {
-            let error = Error::interrupted().hints(untouched(&drained));
-            return Err(Stop::new(error).at(service));
+            return Err(Stop::new(Error::interrupted()).at(service));
         }
         Ok(())
     }

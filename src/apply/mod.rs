@@ -214,6 +214,8 @@ pub struct Run<'a> {
     progress: RefCell<BTreeMap<String, Progress>>,
     /// Services whose replicas were started or stopped.
     disturbed: RefCell<BTreeSet<String>>,
+    /// Replicas that were drained and have not been removed: name and service.
+    drained: RefCell<BTreeMap<String, String>>,
     /// When each service was done, since the run began.
     done: RefCell<BTreeMap<String, Duration>>,
     began: Instant,
@@ -249,6 +251,7 @@ impl<'a> Run<'a> {
             commands: RefCell::default(),
             progress: RefCell::default(),
             disturbed: RefCell::default(),
+            drained: RefCell::default(),
             done: RefCell::default(),
             began: Instant::now(),
             rolling_back: Cell::new(false),

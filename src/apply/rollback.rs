@@ -51,6 +51,13 @@ impl Run<'_> {
                 _ => "leave it there to look at it: rscale --keep ...".to_owned(),
             });
         }
+        let drained: Vec<String> = self.drained.borrow().keys().cloned().collect();
+        if !drained.is_empty() {
+            error = error.hint(format!(
+                "drained and still there, so it may take no more work: docker restart {} (or write `drain.undo`)",
+                drained.join(" ")
+            ));
+        }
         Failure {
             error,
             service: stop.service,
@@ -98,11 +105,13 @@ impl Run<'_> {
         };
         let restarted = self.restart_stopped(&touched).await;
         let restored = self.restore_removed(&touched).await;
+        let undone = self.undo_drains().await;
         let refreshed = self.refresh_changed().await;
         removed
             .and(settled)
             .and(restarted)
             .and(restored)
+            .and(undone)
             .and(refreshed)
     }
 

@@ -139,13 +139,19 @@ pub const KNOWN: &[Known] = &[
         &["no such file or directory", "yaml"],
         Exit::Unusable,
         "the compose file does not exist",
-        &["name one that does: rscale -f path/to/compose.yaml ..."],
+        &[
+            "name one that does: rscale -f path/to/compose.yaml ...",
+            "or correct the `extends` or `include` that names it, perhaps through a variable",
+        ],
     ),
     known(
         &["no such file or directory", ".yml"],
         Exit::Unusable,
         "the compose file does not exist",
-        &["name one that does: rscale -f path/to/compose.yaml ..."],
+        &[
+            "name one that does: rscale -f path/to/compose.yaml ...",
+            "or correct the `extends` or `include` that names it, perhaps through a variable",
+        ],
     ),
     known(
         &["env file", "not found"],

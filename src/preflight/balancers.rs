@@ -130,16 +130,27 @@ fn unreachable(question: &Question, service: &Service, refresh: &Refresh) -> Opt
             format!("docker compose up -d {target}"),
         ),
         Some(other) => {
-            let replicas = question.surroundings.neighbours.get(other);
-            let of_target = |replica: &Replica| replica.service == *target && replica.is_running();
-            if replicas.is_some_and(|replicas| replicas.iter().any(of_target)) {
+            let neighbours = question.surroundings.neighbours.get(other);
+            let mut of_target = neighbours
+                .into_iter()
+                .flatten()
+                .filter(|replica| replica.service == *target)
+                .peekable();
+            let exists = of_target.peek().is_some();
+            if of_target.any(Replica::is_running) {
                 return None;
             }
             (
                 format!(
                     "the refresh of `{name}` is for `{target}` of project `{other}`, which does not run"
                 ),
-                format!("docker compose -p {other} up -d {target}"),
+                // `start` needs no compose file, so it can be typed anywhere.
+                match exists {
+                    true => format!("docker compose -p {other} start {target}"),
+                    false => format!(
+                        "where its compose file is: docker compose -p {other} up -d {target}"
+                    ),
+                },
             )
         }
     };
@@ -244,7 +255,10 @@ services:
         let [finding] = &web().found(Rule::RefreshTarget, &[("web", 3)])[..] else {
             panic!("one finding");
         };
-        assert_eq!(finding.hint, "docker compose -p infra up -d front");
+        assert_eq!(
+            finding.hint,
+            "where its compose file is: docker compose -p infra up -d front"
+        );
     }
 
     #[test]

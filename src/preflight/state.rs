@@ -25,7 +25,7 @@ pub fn paused(question: &Question, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A service that grows while a running replica of it is unhealthy.
+/// A service that grows, or stays as it is, while a running replica of it is unhealthy.
 pub fn unhealthy(question: &Question, findings: &mut Vec<Finding>) {
     for (service, count) in question.services() {
         let name = &service.name;
@@ -33,6 +33,17 @@ pub fn unhealthy(question: &Question, findings: &mut Vec<Finding>) {
         let unhealthy = names(question, name, |replica| {
             replica.is_running() && replica.health == Some(Health::Unhealthy)
         });
+        if count == existing && !unhealthy.is_empty() {
+            findings.push(Finding::warning(
+                Rule::Unhealthy,
+                service,
+                format!(
+                    "{} unhealthy: the count is the one asked for, but not every replica serves",
+                    are(&unhealthy)
+                ),
+                format!("docker compose restart {name}"),
+            ));
+        }
         if count > existing && !unhealthy.is_empty() {
             findings.push(Finding::warning(
                 Rule::Unhealthy,
@@ -176,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn warns_when_a_service_grows_beside_an_unhealthy_replica() {
+    fn warns_when_a_service_grows_or_stays_beside_an_unhealthy_replica() {
         let sick = |state, health| {
             Scene::new(WEB).running("web", 1).replica("web", |replica| {
                 replica.state = state;
@@ -186,7 +197,7 @@ mod tests {
         for (state, health, count, kinds) in [
             (State::Running, Some(Health::Unhealthy), 3, vec!["warning"]),
             (State::Running, Some(Health::Unhealthy), 1, vec![]),
-            (State::Running, Some(Health::Unhealthy), 2, vec![]),
+            (State::Running, Some(Health::Unhealthy), 2, vec!["warning"]),
             (State::Running, Some(Health::Starting), 3, vec![]),
             (State::Exited, None, 3, vec![]),
         ] {
@@ -201,6 +212,8 @@ mod tests {
                 .starts_with("`shop-web-2` is unhealthy already")
         );
         assert!(finding.hint.contains("rscale web=1"), "{}", finding.hint);
+        let unchanged = &scene.found(Rule::Unhealthy, &[("web", 2)])[0];
+        assert_eq!(unchanged.hint, "docker compose restart web");
     }
 
     #[test]

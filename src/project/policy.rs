@@ -37,6 +37,8 @@ pub struct Drain {
     pub wait: Duration,
     /// How long the command may take.
     pub timeout: Duration,
+    /// What makes a replica take work again, for when it stays after all.
+    pub undo: Option<Vec<String>>,
 }
 
 /// A command in another service that makes it see the new set of replicas.
@@ -126,6 +128,11 @@ impl Place {
     }
 
     fn expected(&self, wanted: &str, got: &Value) -> Error {
+        if got.as_str() == Some("") {
+            return self
+                .wrong(&format!("it is empty, wanted {wanted}"))
+                .hint("a variable in it may not be set: ${NAME:-default} has a default");
+        }
         let got = serde_yaml::to_string(got).unwrap_or_default();
         self.wrong(&format!(
             "got `{}`, wanted {wanted}",
@@ -211,12 +218,13 @@ impl Place {
 
     fn drain(&self, value: &Value) -> Result<Drain> {
         let mut exec = None;
-        let (mut wait, mut timeout) = (Duration::ZERO, DRAIN_TIMEOUT);
-        for (key, value) in self.entries(value, &["exec", "wait", "timeout"])? {
+        let (mut wait, mut timeout, mut undo) = (Duration::ZERO, DRAIN_TIMEOUT, None);
+        for (key, value) in self.entries(value, &["exec", "wait", "timeout", "undo"])? {
             let place = self.child(key);
             match key {
                 "exec" => exec = Some(place.command(value)?),
                 "wait" => wait = place.duration(value)?,
+                "undo" => undo = Some(place.command(value)?),
                 _ => timeout = place.duration(value)?,
             }
         }
@@ -224,6 +232,7 @@ impl Place {
             exec: exec.ok_or_else(|| self.wrong("`exec` is missing"))?,
             wait,
             timeout,
+            undo,
         })
     }
 
@@ -309,6 +318,10 @@ mod tests {
             (
                 "{max: many}",
                 "`services.web.x-rscale.max`: got `many`, wanted a whole number (correct it in the compose file; every key: docs/policy.md)",
+            ),
+            (
+                "{max: ''}",
+                "`services.web.x-rscale.max`: it is empty, wanted a whole number (correct it in the compose file; every key: docs/policy.md; a variable in it may not be set: ${NAME:-default} has a default)",
             ),
             (
                 "{max: -1}",

@@ -12,7 +12,10 @@ const NO_FILE: &[&str] = &[
     "name it: rscale -f path/to/compose.yaml ...",
     "or go to the folder that has it",
 ];
-const WRONG_FILE: &[&str] = &["name one that does: rscale -f path/to/compose.yaml ..."];
+const WRONG_FILE: &[&str] = &[
+    "name one that does: rscale -f path/to/compose.yaml ...",
+    "or correct the `extends` or `include` that names it, perhaps through a variable",
+];
 
 #[track_caller]
 fn first_line(stderr: &str) -> &str {

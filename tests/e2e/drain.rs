@@ -98,7 +98,7 @@ fn a_drain_that_fails_keeps_every_replica_unless_forced() {
         .says(&format!("error: the drain command failed in `{failing}`"))
         .says("  | busy with job 7")
         .says(&format!(
-            "docker restart {}",
+            "docker restart {} ",
             project.container("worker", 3)
         ))
         .says("hint: stop them all the same: rscale --force");
@@ -130,6 +130,29 @@ fn interrupted_while_it_drains_every_replica_stays() {
     assert!(interrupted.elapsed() < Duration::from_secs(20));
     assert_eq!(project.all_ids(), before);
     assert_eq!(noted(&project, "term"), []);
+}
+
+#[test]
+fn a_replica_that_stays_after_all_takes_work_again() {
+    let policy = "{drain: {exec: [touch, /draining], wait: 60s, undo: [rm, /draining]}}";
+    let Some(project) = up(policy, 2) else { return };
+    let name = project.container("worker", 2);
+    let is_draining = || {
+        let looked = project.docker(&[
+            "exec",
+            &name,
+            "sh",
+            "-c",
+            "ls /draining 2>/dev/null || true",
+        ]);
+        !looked.is_empty()
+    };
+    let run = project.start(&["worker=1"]);
+    project.wait_until("it drains", is_draining);
+    run.signal(Signal::INT);
+    let ran = run.ended().exited(130);
+    assert!(!ran.stderr.contains("docker restart"), "{ran}");
+    assert!(!is_draining(), "{ran}");
 }
 
 #[test]

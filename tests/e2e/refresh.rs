@@ -74,7 +74,7 @@ fn a_balancer_of_another_project_is_told_too() {
     let ran = project.json(&["web=3"]).exited(3);
     let finding = &ran.document()["findings"][0];
     assert_eq!(finding["rule"], "refresh-target", "{finding:#}");
-    let hint = format!("docker compose -p {} up -d front", infra.name());
+    let hint = format!("docker compose -p {} start front", infra.name());
     assert_eq!(finding["hint"], hint);
     assert_eq!(project.numbers("web"), [1, 2]);
 }

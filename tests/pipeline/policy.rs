@@ -107,10 +107,54 @@ async fn a_drain_that_fails_stops_the_scale_down_and_nothing_goes() {
     assert_eq!(
         error.hints,
         [
-            "what was drained and not stopped may take no more work: docker restart shop-web-3",
             "stop them all the same: rscale --force ...",
+            "drained and still there, so it may take no more work: docker restart shop-web-3 (or write `drain.undo`)",
         ]
     );
+}
+
+/// The shop with a way back from the drain.
+fn shop_with_undo() -> Scenario {
+    let services = SHOP.replace("wait: 5s}", "wait: 5s, undo: [rm, -f, /tmp/draining]}");
+    Scenario::new(&services)
+        .running("front", 1)
+        .running("web", 3)
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_that_stay_after_all_take_work_again() {
+    let story = shop_with_undo()
+        .fault(fails("shop-web-2 touch"))
+        .asks("web=1")
+        .run()
+        .await;
+    let changes = story.changes();
+    assert_eq!(
+        changes.last(),
+        Some(&"docker exec shop-web-3 rm -f /tmp/draining"),
+        "{changes:?}"
+    );
+    let hints = &story.scaled().failure.as_ref().unwrap().error.hints;
+    assert_eq!(hints.len(), 1, "{hints:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_that_were_stopped_and_come_back_take_work_again() {
+    let story = shop_with_undo()
+        .interrupted_at("docker stop")
+        .asks("web=1")
+        .run()
+        .await;
+    let changes = story.changes();
+    let at = |what: &str| changes.iter().position(|line| line.contains(what));
+    for name in ["shop-web-2", "shop-web-3"] {
+        let (started, undone) = (at("docker start"), at(&format!("{name} rm -f")));
+        let removed = at(&format!("docker rm --force {name}"));
+        assert!(
+            removed.is_some() || (started.is_some() && undone > started),
+            "{changes:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
