@@ -1,0 +1,17 @@
+#!/bin/sh
+# As in the real image: templates become configuration with the environment filled in, and the scripts
+# of /docker-entrypoint.d run, before nginx starts.
+set -e
+if [ "$1" = nginx ]; then
+    names=$(awk 'BEGIN { for (name in ENVIRON) printf "${%s} ", name }')
+    for file in $(find "${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}" -name '*.template' 2>/dev/null); do
+        to=${NGINX_ENVSUBST_OUTPUT_DIR:-/etc/nginx/conf.d}/${file#"${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}/"}
+        to=${to%.template}
+        mkdir -p "$(dirname "$to")"
+        envsubst "$names" <"$file" >"$to"
+    done
+    for file in /docker-entrypoint.d/*.sh; do
+        if [ -x "$file" ]; then "$file"; fi
+    done
+fi
+exec "$@"
