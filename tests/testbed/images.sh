@@ -13,29 +13,29 @@ jobs_limit=2    # stand-ins that are built at the same time
 
 # --- which images ------------------------------------------------------------
 
-# compose_images FILE: a line "IMAGE<tab>PROFILES" per service that has an image and no build section.
+# compose_images FILE: a line "IMAGE<tab>PROFILES" per service, "IMAGE<tab>!" where it is built.
 compose_images() {
     local file=$1 config
-    if config=$(docker compose -f "$file" --profile '*' config 2>/dev/null </dev/null); then
-        # What Compose prints has one form, with indents of two.
-        awk '
-            function flush() {
-                if (image != "" && !built) print image "\t" profiles
-                image = profiles = ""; built = listing = 0
-            }
-            /^[^ ]/ { flush(); within = ($0 == "services:"); next }
-            !within { next }
-            /^  [^ ]/ { flush(); next }
-            /^    [^ ]/ { listing = ($1 == "profiles:") }
-            /^    image: / { image = $2 }
-            /^    build:/ { built = 1 }
-            listing && /^      - / { profiles = profiles (profiles == "" ? "" : " ") $2 }
-        ' <<<"$config" | tr -d "\"'"
-    else
-        # ${NAME:-default} counts as its default.
-        sed -n 's/^[[:space:]]*image:[[:space:]]*\([^[:space:]#]*\).*$/\1/p' "$file" |
-            sed 's/["'\'']//g; s/\${[A-Za-z0-9_]*:\{0,1\}-\([^}]*\)}/\1/g; s/$/\t/'
+    # What Compose prints has one form, with indents of two. Where it refuses (a file that it names is
+    # not there yet), the file as it is has to do, in which ${NAME:-default} counts as its default.
+    if ! config=$(docker compose -f "$file" --profile '*' config 2>/dev/null </dev/null); then
+        config=$(sed 's/\${[A-Za-z0-9_]*:\{0,1\}-\([^}]*\)}/\1/g; s/[[:space:]]#.*//' "$file")
     fi
+    awk '
+        function flush() {
+            if (image != "") print image "\t" (built ? "!" : profiles)
+            image = profiles = ""; built = listing = 0
+        }
+        /^[^ #]/ { flush(); within = ($1 == "services:"); next }
+        !within { next }
+        /^  [^ #]/ { flush(); next }
+        /^    [^ #]/ { listing = ($1 == "profiles:") }
+        /^    image: / { image = $2 }
+        /^    build:/ { built = 1 }
+        /^    profiles: *\[/ { profiles = $0; gsub(/.*\[|[],]/, " ", profiles); $0 = profiles; $1 = $1; profiles = $0 }
+        listing && /^      - / { profiles = profiles (profiles == "" ? "" : " ") $2 }
+        END { flush() }
+    ' <<<"$config" | tr -d "\"'"
 }
 
 # dockerfile_images FILE: the same for the FROM lines, without earlier stages of the same file.
@@ -49,13 +49,17 @@ dockerfile_images() {
 }
 
 examples_images() {
-    local examples=$here/../../examples file
+    local examples=$here/../../examples file lists=0
     # Compose takes a tenth of a second per file: all at once.
     while IFS= read -r file; do
-        compose_images "$file" >"$work/list.$((++lists))" &
+        lists=$((lists + 1))
+        compose_images "$file" >"$work/list.$lists" &
     done < <(find "$examples" -name 'compose*.y*ml' -o -name 'docker-compose*.y*ml' | sort)
     wait
-    cat "$work"/list.* 2>/dev/null || true
+    # What one service builds, others may run.
+    cat /dev/null "$work"/list.* |
+        awk -F'\t' '$2 == "!" { built[$1] = 1 } { line[NR] = $0; image[NR] = $1 }
+            END { for (i = 1; i <= NR; i++) if (!(image[i] in built)) print line[i] }'
     while IFS= read -r file; do
         dockerfile_images "$file"
     done < <(find "$examples" -name 'Dockerfile*' -o -name '*.Dockerfile' | sort)
@@ -105,12 +109,12 @@ recipe() {
     fi
 }
 
-# recipe_hash FILE: over all that makes the image.
+# recipe_hash FILE: over all that makes the image, comments apart.
 recipe_hash() {
     case "$1" in
         */Dockerfile) cat "${1%/*}"/* "$here/images/base.sh" ;;
         *) cat "$1" ;;
-    esac | sha256sum | cut -c 1-16
+    esac | grep -v '^[[:space:]]*#' | sha256sum | cut -c 1-16
 }
 
 # state IMAGE: ready, stale (a stand-in whose recipe is another one by now) or missing.
@@ -147,12 +151,12 @@ import() {
 
 # A recipe is a Dockerfile, or a script that is sourced with $image, $recipe_hash and an empty folder
 # $work; it leaves $image in the engine, or returns 3 for a tag that it does not know. Never called in
-# a condition, which would switch off set -e in the recipe.
-stand_in() (
+# a condition, which would switch off set -e in the recipe, and only in a subshell.
+stand_in() {
+    local image=$1 file recipe_hash work=$work
     set -euo pipefail
-    image=$1
     file=$(recipe "$image")
-    if [ -z "$file" ]; then exit 3; fi
+    if [ -z "$file" ]; then return 3; fi
     recipe_hash=$(recipe_hash "$file")
     work=$(mktemp -d -p "$work")
     chmod 755 "$work"
@@ -166,7 +170,7 @@ stand_in() (
             . "$file"
             ;;
     esac
-)
+}
 
 # build IMAGE: in the background; leaves log, rc and how long it took in its folder of $work.
 build() {
@@ -175,10 +179,11 @@ build() {
     (
         exec 9>&-
         set +e
-        stand_in "$1" 2>"$folder/log"
+        (stand_in "$1") 2>"$folder/log"
         rc=$?
         echo "$((SECONDS - began))" >"$folder/seconds"
-        echo "$rc" >"$folder/rc"
+        echo "$rc" >"$folder/rc.new"
+        mv "$folder/rc.new" "$folder/rc"
     ) &
 }
 
@@ -209,7 +214,7 @@ want() {
 
 # build_all IMAGE...: as many at a time as $jobs_limit, what they start from first.
 build_all() {
-    local image other running=0 free began
+    local image other running=0 free
     order=()
     for image in "$@"; do want "$image"; done
     for image in "${order[@]}"; do
@@ -328,7 +333,11 @@ main() {
             *) line="${why[$image]}, and its stand-in could not be built" ;;
         esac
         if [ -n "$profiles" ]; then
-            say "$image is left out: $line; only the profile $profiles needs it"
+            case "$profiles" in
+                *' '*) line="$line; only the profiles $profiles need it" ;;
+                *) line="$line; only the profile $profiles needs it" ;;
+            esac
+            say "$image is left out: $line"
         else
             say "no $image: $line"
             failed=1

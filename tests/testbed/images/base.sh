@@ -95,6 +95,7 @@ fi
 
 bundle=/etc/ssl/certs/ca-certificates.crt
 make_base() {
+    # shellcheck disable=SC2016 # $1 is of the hook
     TMPDIR=$scratch mmdebstrap --variant=minbase --include=ca-certificates \
         --skip=cleanup/apt/lists \
         --aptopt='Acquire::Languages "none"' \
@@ -117,6 +118,8 @@ make_base() {
             --change "LABEL org.rscale.stand-in.recipe=$recipe_hash" \
             --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
             --change "ENV SSL_CERT_FILE=$bundle REQUESTS_CA_BUNDLE=$bundle PIP_CERT=$bundle NODE_EXTRA_CA_CERTS=$bundle" \
-            --change 'CMD ["bash"]' - "$image"
+            --change 'CMD ["bash"]' - >"$work/id"
 }
+# The name only when all went well: docker import takes half a tree as well.
 quietly "$work/log" make_base
+docker tag "$(tail -n 1 "$work/id")" "$image"

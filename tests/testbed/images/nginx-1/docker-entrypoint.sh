@@ -4,9 +4,10 @@
 set -e
 if [ "$1" = nginx ]; then
     names=$(awk 'BEGIN { for (name in ENVIRON) printf "${%s} ", name }')
-    for file in $(find "${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}" -name '*.template' 2>/dev/null); do
-        to=${NGINX_ENVSUBST_OUTPUT_DIR:-/etc/nginx/conf.d}/${file#"${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}/"}
-        to=${to%.template}
+    from=${NGINX_ENVSUBST_TEMPLATE_DIR:-/etc/nginx/templates}
+    find "$from" -name '*.template' 2>/dev/null | while IFS= read -r file; do
+        to=${file#"$from/"}
+        to=${NGINX_ENVSUBST_OUTPUT_DIR:-/etc/nginx/conf.d}/${to%.template}
         mkdir -p "$(dirname "$to")"
         envsubst "$names" <"$file" >"$to"
     done

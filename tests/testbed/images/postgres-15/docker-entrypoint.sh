@@ -29,18 +29,17 @@ if ! [ -s "$PGDATA/PG_VERSION" ]; then
     password=$(mktemp)
     printf '%s\n' "${POSTGRES_PASSWORD:-}" >"$password"
     # Inside, no password is asked for; from outside, it is.
-    set -- "$@" # keeps the command apart from the options below
     # shellcheck disable=SC2086 # options
     initdb --username="$POSTGRES_USER" ${POSTGRES_PASSWORD:+--pwfile="$password"} -D "$PGDATA" ${POSTGRES_INITDB_ARGS:-}
     rm -f "$password"
     printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
 
-    sql() { PGPASSWORD=${PGPASSWORD-${POSTGRES_PASSWORD:-}} psql -v ON_ERROR_STOP=1 --no-psqlrc --no-password -U "$POSTGRES_USER" "$@"; }
+    sql() { psql -v ON_ERROR_STOP=1 --no-psqlrc --no-password -U "$POSTGRES_USER" "$@"; }
     export PGPASSWORD="${POSTGRES_PASSWORD:-}"
     # Nobody outside sees this server.
     pg_ctl -D "$PGDATA" -w -o "-c listen_addresses='' -p ${PGPORT:-5432}" start
     if [ "$POSTGRES_DB" != postgres ]; then
-        printf 'CREATE DATABASE :"db";\n' | sql --dbname postgres -v db="$POSTGRES_DB" 
+        printf 'CREATE DATABASE :"db";\n' | sql --dbname postgres -v db="$POSTGRES_DB"
     fi
     for file in /docker-entrypoint-initdb.d/*; do
         case "$file" in
