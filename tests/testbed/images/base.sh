@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # rscale-stand-in:base, the Debian bookworm below the stand-ins that are Dockerfiles; sourced by
 # images.sh. Package lists stay in it; `stand-in-install` uses and removes them.
-# shellcheck disable=SC2154 # $image and $work come from there
+# shellcheck disable=SC2154 # $image, $work, $here and $recipe_hash come from there
 
 # The machine's own Debian archives, as lines of a sources.list.
 debian_sources() {
@@ -121,5 +121,8 @@ make_base() {
             --change 'CMD ["bash"]' - >"$work/id"
 }
 # The name only when all went well: docker import takes half a tree as well.
-quietly "$work/log" make_base
+if ! quietly "$work/log" make_base; then
+    say "no Debian tree from ${sources[0]}; another archive: RSCALE_TESTBED_MIRROR=<its address> $here/images.sh"
+    return 1
+fi
 docker tag "$(tail -n 1 "$work/id")" "$image"
