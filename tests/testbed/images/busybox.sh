@@ -6,7 +6,7 @@ case "${image##*:}" in
     *) return 3 ;;
 esac
 for other in busybox:1 busybox:latest; do
-    if is_stand_in "$other"; then
+    if [ "$other" != "$image" ] && is_stand_in "$other"; then
         docker tag "$other" "$image"
         return 0
     fi
