@@ -13,8 +13,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 	@echo 'EXAMPLE is one of' $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/Makefile))))
 
-demo: engine images build ## tell a short true story on examples/quickstart
-	@examples/quickstart/demo.sh $(abspath $(binary))
+demo: engine images build ## tell two true stories: Celery on RabbitMQ, Django behind nginx
+	@examples/demo.sh $(abspath $(binary))
 
 # RSCALE_E2E=skip leaves out the tests that need an engine. RSCALE_E2E_COMPOSE_NEWEST and
 # RSCALE_E2E_COMPOSE_V1 name Compose binaries to test with; unset, they are fetched; empty, those tests
@@ -44,6 +44,8 @@ endif
 # The tests of one example (EXAMPLE=rabbitmq-workers), or of all. To try one by hand: make -C examples/rabbitmq-workers
 EXAMPLE ?=
 examples: engine images ## EXAMPLE=name: test one example on a real engine
+	@test -z '$(EXAMPLE)' -o -e tests/e2e/examples/$(subst -,_,$(EXAMPLE)).rs || \
+	    { echo 'there is no example `$(EXAMPLE)`; see them: make help' >&2; exit 2; }
 	cargo test --test rscale e2e::examples::$(subst -,_,$(EXAMPLE)) -- --test-threads=2
 
 bench: engine images build ## measure rscale beside docker compose (needs hyperfine)

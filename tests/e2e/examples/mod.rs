@@ -4,5 +4,6 @@ mod bullmq_api;
 mod ci;
 mod django_celery_nginx;
 mod gunicorn_caddy;
+mod quickstart;
 mod rabbitmq_workers;
 mod stream_dispatcher;
