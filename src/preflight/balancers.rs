@@ -14,6 +14,7 @@ use crate::suggest;
 pub enum Proxy {
     Nginx,
     HaProxy,
+    Caddy,
 }
 
 impl Proxy {
@@ -22,6 +23,7 @@ impl Proxy {
         let by_image = match image.as_deref() {
             Some("nginx" | "nginx-unprivileged" | "openresty") => Some(Self::Nginx),
             Some("haproxy" | "haproxy-alpine") => Some(Self::HaProxy),
+            Some("caddy") => Some(Self::Caddy),
             _ => None,
         };
         let by_program = || {
@@ -29,6 +31,7 @@ impl Proxy {
             programs.iter().find_map(|one| match one.program.as_str() {
                 "nginx" | "openresty" => Some(Self::Nginx),
                 "haproxy" => Some(Self::HaProxy),
+                "caddy" => Some(Self::Caddy),
                 _ => None,
             })
         };
@@ -44,6 +47,7 @@ impl Proxy {
                 "/opt/bitnami/nginx/conf",
             ],
             Self::HaProxy => &["/usr/local/etc/haproxy", "/etc/haproxy", "/bitnami/haproxy"],
+            Self::Caddy => &["/etc/caddy"],
         }
     }
 
@@ -51,14 +55,32 @@ impl Proxy {
         match self {
             Self::Nginx => "nginx",
             Self::HaProxy => "HAProxy",
+            Self::Caddy => "Caddy",
         }
     }
 
-    /// What makes it read its configuration, and so the addresses, again.
-    fn reload(self) -> &'static str {
+    /// What to write at the service, and where that alone does not do, where the rest is said.
+    fn advice(self, service: &str, balancer: &str) -> String {
+        let refresh = |exec: &str| {
+            format!(
+                "services.{service}.x-rscale: {{refresh: [{{service: {balancer}, exec: {exec}}}]}}"
+            )
+        };
         match self {
-            Self::Nginx => "[nginx, -s, reload]",
-            Self::HaProxy => "[sh, -c, kill -USR2 1]",
+            Self::Nginx => refresh("[nginx, -s, reload]"),
+            // After a reload it uses one address again, so the configuration has to change for all.
+            Self::HaProxy => format!(
+                "{}; all replicas are used with a `server-template` and `resolvers`: \
+                 docs/load-balancers.md#haproxy",
+                refresh("[sh, -c, kill -USR2 1]")
+            ),
+            Self::Caddy => format!(
+                "{}; with the Caddyfile of docs/load-balancers.md#caddy",
+                refresh(
+                    "[sh, -c, 'BACKENDS=$$(printf \"%s:8000 \" $$RSCALE_REPLICAS) caddy reload --config \
+                     /etc/caddy/Caddyfile --force']"
+                )
+            ),
         }
     }
 
@@ -67,6 +89,7 @@ impl Proxy {
         let directive = match self {
             Self::Nginx => "resolver",
             Self::HaProxy => "resolvers",
+            Self::Caddy => "dynamic",
         };
         words(configuration).any(|word| word == directive)
     }
@@ -180,16 +203,12 @@ pub fn stale_upstream(question: &Question, findings: &mut Vec<Finding>) {
                 Rule::StaleUpstream,
                 service,
                 format!(
-                    "`{0}` ({1}) looks up the addresses of `{name}` only when it reads its configuration: \
-                     new replicas get no traffic, and removed ones are still tried",
+                    "`{}` ({}) keeps to the addresses of `{name}` that it found first: new replicas get no \
+                     traffic, and removed ones are still tried",
                     balancer.name,
                     proxy.name()
                 ),
-                format!(
-                    "services.{name}.x-rscale: {{refresh: [{{service: {}, exec: {}}}]}}",
-                    balancer.name,
-                    proxy.reload()
-                ),
+                proxy.advice(name, &balancer.name),
             ));
         }
     }
@@ -313,6 +332,18 @@ services:
                 3,
                 0,
             ),
+            (
+                "services: {web: {image: a}, front: {image: 'caddy:2'}}",
+                Some("reverse_proxy web:8000"),
+                3,
+                1,
+            ),
+            (
+                "services: {web: {image: a}, front: {image: 'caddy:2'}}",
+                Some("reverse_proxy { dynamic a { name web } }"),
+                3,
+                0,
+            ),
             (SHOP, Some("proxy_pass http://web:8000;"), 3, 0),
         ] {
             let mut scene = Scene::new(yaml).running("web", 1).running("front", 1);
@@ -333,14 +364,24 @@ services:
 
     #[test]
     fn the_hint_is_the_yaml_to_write() {
-        let yaml = "services: {web: {image: a}, lb: {image: haproxy, depends_on: [web]}}";
-        let scene = Scene::new(yaml).running("web", 1).running("lb", 1);
-        let [finding] = &scene.found(Rule::StaleUpstream, &[("web", 2)])[..] else {
-            panic!("one finding");
+        let hint = |image: &str| {
+            let yaml = format!(
+                "services: {{web: {{image: a}}, lb: {{image: {image}, depends_on: [web]}}}}"
+            );
+            let scene = Scene::new(&yaml).running("web", 1).running("lb", 1);
+            let [finding] = &scene.found(Rule::StaleUpstream, &[("web", 2)])[..] else {
+                panic!("one finding");
+            };
+            finding.hint.clone()
         };
         assert_eq!(
-            finding.hint,
-            "services.web.x-rscale: {refresh: [{service: lb, exec: [sh, -c, kill -USR2 1]}]}"
+            hint("nginx"),
+            "services.web.x-rscale: {refresh: [{service: lb, exec: [nginx, -s, reload]}]}"
+        );
+        assert_eq!(
+            hint("haproxy"),
+            "services.web.x-rscale: {refresh: [{service: lb, exec: [sh, -c, kill -USR2 1]}]}; all replicas are \
+             used with a `server-template` and `resolvers`: docs/load-balancers.md#haproxy"
         );
     }
 }

@@ -4,7 +4,7 @@ use super::detection::{self, Scheduler};
 use super::invocation::invocations;
 use super::{Finding, Question, Rule, image, replicas};
 use crate::plan::grace;
-use crate::project::declared::{Condition, Mount, Service};
+use crate::project::declared::Mount;
 
 /// A scheduler with several replicas.
 pub fn scheduler(question: &Question, findings: &mut Vec<Finding>) {
@@ -42,12 +42,7 @@ pub fn scheduler(question: &Question, findings: &mut Vec<Finding>) {
 pub fn one_shot(question: &Question, findings: &mut Vec<Finding>) {
     for (service, count) in question.multiplied() {
         let name = &service.name;
-        let mut services = question.project.declared.services.values();
-        let waits = |other: &&Service| {
-            let dependency = other.depends_on.get(name);
-            dependency.is_some_and(|one| one.condition == Condition::CompletedSuccessfully)
-        };
-        let Some(other) = services.find(waits) else {
+        let Some(other) = question.project.waiting_for(name) else {
             continue;
         };
         let finding = Finding::policy(

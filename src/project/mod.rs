@@ -10,7 +10,7 @@ pub mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use declared::{Declared, Service};
+use declared::{Condition, Declared, Service};
 use observed::Replica;
 
 /// A Compose project: its services as declared, its replicas as observed.
@@ -65,6 +65,15 @@ impl Project {
     /// Whether a plain `docker compose up` would see this service: it has no profile or an active one.
     pub fn is_active(&self, service: &Service) -> bool {
         !self.declared.inactive.contains(&service.name)
+    }
+
+    /// A service that waits for this one to complete: this one is a job that runs once.
+    pub fn waiting_for(&self, job: &str) -> Option<&Service> {
+        let mut services = self.declared.services.values();
+        services.find(|other| {
+            let dependency = other.depends_on.get(job);
+            dependency.is_some_and(|one| one.condition == Condition::CompletedSuccessfully)
+        })
     }
 
     /// The services that `names` depend on, directly or not, without `names` themselves.

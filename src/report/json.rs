@@ -46,7 +46,7 @@ pub struct StatusService {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceState {
-    /// Every replica runs and none is unwell.
+    /// Every replica runs and none is unwell, or a job that others wait for ended well.
     Ok,
     /// Some replica is on its way up.
     Starting,

@@ -21,8 +21,15 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
         })
         .map(|service| {
             let obstacles = preflight::obstacles(project, &service.name, 2);
+            let replicas = project.replicas(&service.name);
+            let row = row(&service.name, service.count, replicas);
             StatusService {
                 declared: Some(service.count),
+                state: if is_done(project, &service.name) {
+                    ServiceState::Ok
+                } else {
+                    row.state
+                },
                 min: service.policy.min,
                 max: service.policy.max,
                 scalable: !preflight::refuses(&obstacles),
@@ -30,11 +37,7 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
                     .into_iter()
                     .map(|finding| finding.message)
                     .collect(),
-                ..row(
-                    &service.name,
-                    service.count,
-                    project.replicas(&service.name),
-                )
+                ..row
             }
         });
     let orphans = project.orphans().map(|(name, replicas)| StatusService {
@@ -73,6 +76,15 @@ fn row(name: &str, declared: u32, replicas: &[Replica]) -> StatusService {
         reasons: Vec::new(),
         containers: replicas.iter().map(container).collect(),
     }
+}
+
+/// Whether a service is a job that others wait for, and has ended well.
+fn is_done(project: &Project, service: &str) -> bool {
+    let replicas = project.replicas(service);
+    let ended_well = |replica: &Replica| replica.exit_code == Some(0);
+    project.waiting_for(service).is_some()
+        && !replicas.is_empty()
+        && replicas.iter().all(ended_well)
 }
 
 fn container(replica: &Replica) -> StatusContainer {
@@ -150,6 +162,27 @@ mod tests {
             ),
         ] {
             assert_eq!(state(&replicas), expected, "{replicas:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_others_wait_for_is_done_when_it_ended_well() {
+        let yaml = "name: shop\nservices: {migrate: {image: a}, other: {image: a}, web: {image: a, depends_on: {migrate: \
+                    {condition: service_completed_successfully}}}}";
+        let exited = |service, code| Replica {
+            exit_code: Some(code),
+            ..replica(service, State::Exited, None)
+        };
+        for (code, of_job) in [(0, ServiceState::Ok), (1, ServiceState::Stopped)] {
+            let declared = Declared::parse(yaml, "").unwrap();
+            let project = Project::new(declared, vec![exited("migrate", code), exited("other", 0)]);
+            let states: Vec<_> = status(&project, "compose", &[])
+                .services
+                .iter()
+                .map(|row| row.state)
+                .collect();
+            let expected = [of_job, ServiceState::Stopped, ServiceState::Stopped];
+            assert_eq!(states, expected, "{code}");
         }
     }
 

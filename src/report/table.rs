@@ -132,6 +132,9 @@ fn replicas(service: &StatusService) -> String {
 
 fn state(service: &StatusService) -> String {
     let mut text = service.state.as_str().to_owned();
+    if service.state == ServiceState::Ok && service.running == 0 {
+        return format!("{text} (done)");
+    }
     let mut odd: Vec<String> = Vec::new();
     for container in &service.containers {
         let word = match (container.state.as_str(), container.health.as_deref()) {
