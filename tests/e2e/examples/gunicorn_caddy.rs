@@ -15,22 +15,12 @@ use crate::support::http::{self, Load, assert_all_good, get};
 /// machines that do other things as well.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What both projects share; removed at the end, after a panic too.
+/// What both projects share, and `make network` creates; removed at the end, after a panic too.
 struct Network(String);
-
-impl Network {
-    fn create(name: String) -> Self {
-        let created = Command::new("docker")
-            .args(["network", "create", &name])
-            .output();
-        let created = created.unwrap();
-        assert!(created.status.success(), "{name}: {created:?}");
-        Self(name)
-    }
-}
 
 impl Drop for Network {
     fn drop(&mut self) {
+        // It fails when `make down` has done it.
         let _ = Command::new("docker")
             .args(["network", "rm", &self.0])
             .output();
@@ -41,34 +31,34 @@ impl Drop for Network {
 struct Stack {
     app: Project,
     infra: Project,
+    /// The folder above both, with the Makefile; nothing runs under its own name.
+    top: Project,
     port: u16,
     _network: Network,
 }
 
 impl Stack {
-    /// Both projects as the Makefile starts them, with these variables of the compose files.
-    fn up(variables: &[(&str, &str)]) -> Option<Self> {
+    fn up() -> Option<Self> {
         let app = Engine::example("gunicorn-caddy/app")?;
         let infra = Engine::example("gunicorn-caddy/infra")?;
+        let top = Engine::example("gunicorn-caddy")?;
+        top.unset("COMPOSE_PROJECT_NAME");
         let network = format!("{}-shared", infra.name());
         let port = free_ports(1);
-        for project in [&app, &infra] {
+        for project in [&app, &infra, &top] {
             project.set("SHARED_NETWORK", &network);
             project.set("INFRA_PROJECT", infra.name());
+            project.set("APP_PROJECT", app.name());
             project.set("HTTP_PORT", &port.to_string());
-            project.set("APP_IMAGE", app.name());
-            for (name, value) in variables {
-                project.set(name, value);
-            }
         }
         let stack = Self {
-            _network: Network::create(network),
             app,
             infra,
+            top,
             port,
+            _network: Network(network),
         };
-        stack.infra.compose(&["up", "-d", "--wait"]);
-        stack.app.compose(&["up", "-d", "--build", "--wait"]);
+        stack.top.make(&["up"]).succeeded();
         Some(stack)
     }
 
@@ -124,16 +114,19 @@ fn numbers<const N: usize>(numbers: [u32; N]) -> BTreeSet<u32> {
 
 #[test]
 fn the_balancer_of_the_other_project_follows_and_no_request_is_lost() {
-    let Some(stack) = Stack::up(&[]) else {
+    let Some(stack) = Stack::up() else {
         return;
     };
     let Stack {
-        app, infra, port, ..
+        app,
+        infra,
+        top,
+        port,
+        ..
     } = &stack;
     let balancer = infra.all_ids();
 
-    let document = app.json(&["backend=3"]).succeeded().document();
-    assert_eq!(document["outcome"], "scaled", "{document:#}");
+    top.make(&["scale"]).succeeded();
     assert_eq!(
         stack.who_answers(),
         numbers([1, 2, 3]),
@@ -196,11 +189,14 @@ fn the_balancer_of_the_other_project_follows_and_no_request_is_lost() {
         balancer,
         "the containers of the other project are not the ones that they were"
     );
+
+    top.make(&["down"]).succeeded();
+    assert_eq!((app.containers(), infra.containers()), (vec![], vec![]));
 }
 
 #[test]
 fn replicas_of_another_size_replace_the_old_ones_within_the_memory_of_the_engine() {
-    let Some(stack) = Stack::up(&[]) else {
+    let Some(stack) = Stack::up() else {
         return;
     };
     let Stack { app, infra, .. } = &stack;
