@@ -1,18 +1,24 @@
 //! Replicas that go: drain, its wait, `pre_stop` hooks, SIGTERM, grace, removal; then the refresh.
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 
 use super::{Event, Run, Stop, WaitingFor};
 use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
-use crate::engine::steps::{batches, hook};
+use crate::engine::steps::{hook, names, shares};
 use crate::error::{Error, Exit};
 use crate::exec::{CommandError, CommandSpec, OnInterrupt};
-use crate::plan::{Remove, Step, drain};
+use crate::plan::{RefreshOthers, Remove, Step, Victim, drain};
 use crate::project::declared::Hook;
 use crate::project::policy::Drain;
 
+/// How long the first replica has been gone when balancers are told although others still finish; those
+/// that end together are told of together.
+const BEFORE_EARLY_REFRESH: Duration = Duration::from_secs(1);
 /// Time limit of a `pre_stop` hook.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -28,9 +34,14 @@ impl Run<'_> {
         services.sort();
         services.dedup();
         let chains = services.iter().map(|service| async move {
-            for step in steps.iter().filter(|step| service_of(step) == *service) {
+            let of_service = steps.iter().filter(|step| service_of(step) == *service);
+            let refresh = of_service.clone().find_map(|step| match step {
+                Step::Refresh(step) => Some(step),
+                _ => None,
+            });
+            for step in of_service {
                 match step {
-                    Step::Remove(step) => self.remove(step, false).await?,
+                    Step::Remove(step) => self.remove(step, false, refresh).await?,
                     Step::Refresh(step) => self.refresh(step).await?,
                     _ => {}
                 }
@@ -40,16 +51,16 @@ impl Run<'_> {
         join_all(chains).await.into_iter().collect()
     }
 
-    /// Removes replicas, with `volumes` their anonymous volumes too.
-    pub(super) async fn remove(&self, step: &Remove, volumes: bool) -> Result<(), Stop> {
+    /// Removes replicas, with `volumes` their anonymous volumes too. Balancers are told of those that have
+    /// ended while others still finish.
+    pub(super) async fn remove(
+        &self,
+        step: &Remove,
+        volumes: bool,
+        refresh: Option<&RefreshOthers>,
+    ) -> Result<(), Stop> {
         let service = &step.service;
-        let stop = |error: CommandError| Stop::new(explain(&error)).at(service);
-        let running: Vec<&str> = step
-            .victims
-            .iter()
-            .filter(|victim| victim.running)
-            .map(|victim| victim.name.as_str())
-            .collect();
+        let running = names(&step.victims, |victim| victim.running);
         if let Some(drain) = &step.drain {
             self.drain(step, drain).await?;
         }
@@ -67,29 +78,70 @@ impl Run<'_> {
             }
         }
         self.note_disturbed([service]);
-        if !running.is_empty() {
-            let spec = self.reach.engine.stop(&running, step.grace);
-            let stopping = self.change(&spec);
-            self.watched(
-                service,
-                running.len(),
-                WaitingFor::End,
-                step.grace,
-                stopping,
-            )
+        let left = Cell::new(running.len());
+        let ending = self.end_all(step, volumes, refresh, &left);
+        let (count, what) = (|| left.get(), WaitingFor::End);
+        self.watched(service, count, what, step.grace, ending)
             .await
-            .map_err(stop)?;
-        }
-        let all: Vec<&str> = step
-            .victims
-            .iter()
-            .map(|victim| victim.name.as_str())
+            .map_err(|error| Stop::new(explain(&error)).at(service))?;
+        self.note_done([service]);
+        Ok(())
+    }
+
+    /// Stops and removes all victims, each as soon as it has ended; says in `left` how many still run.
+    async fn end_all(
+        &self,
+        step: &Remove,
+        volumes: bool,
+        refresh: Option<&RefreshOthers>,
+        left: &Cell<usize>,
+    ) -> Result<(), CommandError> {
+        let mut ends: FuturesUnordered<_> = shares(&step.victims)
+            .map(|share| self.end(share, step.grace, volumes, left))
             .collect();
-        self.take_away(&all, volumes).await.map_err(stop)?;
+        let (mut outcome, mut untold) = (Ok(()), false);
+        loop {
+            tokio::select! {
+                ended = ends.next() => {
+                    let Some(ended) = ended else { return outcome };
+                    outcome = outcome.and(ended);
+                    untold = refresh.is_some();
+                }
+                // Connections to an address that is gone stall, and the others may have much to finish.
+                () = tokio::time::sleep(BEFORE_EARLY_REFRESH), if untold => {
+                    untold = false;
+                    if let Some(refresh) = refresh
+                        && let Err(stop) = self.refresh(refresh).await
+                    {
+                        // The one at the end decides.
+                        (self.emit)(Event::Note(stop.error.message));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn end(
+        &self,
+        share: &[Victim],
+        grace: Option<Duration>,
+        volumes: bool,
+        left: &Cell<usize>,
+    ) -> Result<(), CommandError> {
+        let running = names(share, |victim| victim.running);
+        let all = names(share, |_| true);
+        if !running.is_empty() {
+            self.change(&self.reach.engine.stop(&running, grace))
+                .await?;
+            left.set(left.get() - running.len());
+        }
+        match self.change(&self.reach.engine.remove(&all, volumes)).await {
+            // One that is gone already is as good as removed.
+            Err(error) if !already_gone(&error) => return Err(error),
+            _ => {}
+        }
         let mut drained = self.drained.borrow_mut();
         drained.retain(|name, _| !all.contains(&name.as_str()));
-        drop(drained);
-        self.note_done([service]);
         Ok(())
     }
 
@@ -128,12 +180,7 @@ impl Run<'_> {
     /// a roll-back.
     async fn drain(&self, step: &Remove, drain: &Drain) -> Result<(), Stop> {
         let service = &step.service;
-        let drained: Vec<&str> = step
-            .victims
-            .iter()
-            .filter(|victim| victim.can_drain())
-            .map(|victim| victim.name.as_str())
-            .collect();
+        let drained = names(&step.victims, Victim::can_drain);
         if drained.is_empty() {
             return Ok(());
         }
@@ -142,7 +189,7 @@ impl Run<'_> {
         let commands = self.run_inside(&drained, &hook, drain.timeout, OnInterrupt::Ask);
         let (what, limit) = (WaitingFor::DrainCommand, Some(drain.timeout));
         let mut failures = self
-            .watched(service, drained.len(), what, limit, commands)
+            .watched(service, || drained.len(), what, limit, commands)
             .await;
         failures.retain(|(_, error)| !has_ended(error));
         let succeeded = |name: &&&str| failures.iter().all(|(failed, _)| failed != *name);
@@ -167,7 +214,7 @@ impl Run<'_> {
         if !drain.wait.is_zero() {
             let rest = self.reach.executor.pause(drain.wait);
             let (what, limit) = (WaitingFor::DrainWait, Some(drain.wait));
-            self.watched(service, drained.len(), what, limit, rest)
+            self.watched(service, || drained.len(), what, limit, rest)
                 .await;
         }
         if self.reach.executor.interrupted() && !self.rolling_back.get() {
@@ -190,23 +237,5 @@ impl Run<'_> {
             self.change(&spec).await.err().map(|error| (*name, error))
         });
         join_all(runs).await.into_iter().flatten().collect()
-    }
-
-    /// Removes containers, several at a time; one that is gone already is as good as removed.
-    pub(super) async fn take_away(
-        &self,
-        names: &[&str],
-        volumes: bool,
-    ) -> Result<(), CommandError> {
-        let shares = batches(names).map(|names| {
-            let spec = self.reach.engine.remove(names, volumes);
-            async move {
-                match self.change(&spec).await {
-                    Err(error) if already_gone(&error) => Ok(()),
-                    outcome => outcome,
-                }
-            }
-        });
-        join_all(shares).await.into_iter().collect()
     }
 }

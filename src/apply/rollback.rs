@@ -141,7 +141,7 @@ impl Run<'_> {
             .filter_map(|service| self.created(service, now.replicas(service)));
         let removals: Vec<Remove> = created.collect();
         // Their anonymous volumes are as new as they are.
-        let removals = removals.iter().map(|step| self.remove(step, true));
+        let removals = removals.iter().map(|step| self.remove(step, true, None));
         let outcomes = join_all(removals).await;
         let outcome: Result<(), Stop> = outcomes.into_iter().collect();
         outcome.map_err(|stop| stop.error)

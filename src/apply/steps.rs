@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use super::{Event, Run, Stop};
 use crate::engine::Milestone;
 use crate::engine::cause::{explain, last_lines};
-use crate::engine::steps::batches;
+use crate::engine::steps::shares;
 use crate::exec::{CommandError, CommandSpec};
 use crate::plan::{Counts, Create, StartReplicas};
 use crate::project::Project;
@@ -28,7 +28,7 @@ impl Run<'_> {
         names: &[&str],
         started: &dyn Fn(&[&str]),
     ) -> Result<(), CommandError> {
-        let shares = batches(names).map(|names| {
+        let shares = shares(names).map(|names| {
             let spec = self.reach.engine.start(names);
             async move {
                 self.change(&spec).await?;

@@ -16,7 +16,7 @@ impl Run<'_> {
     pub(super) async fn watched<T>(
         &self,
         service: &str,
-        count: usize,
+        count: impl Fn() -> usize,
         what: WaitingFor,
         limit: Option<Duration>,
         work: impl Future<Output = T>,
@@ -32,7 +32,7 @@ impl Run<'_> {
                 _ = ticks.tick() => {
                     (self.emit)(Event::Waiting(Waiting {
                         service: service.to_owned(),
-                        count,
+                        count: count(),
                         what,
                         elapsed: began.elapsed(),
                         limit,

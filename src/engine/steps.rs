@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::exec::CommandSpec;
-use crate::plan::{Pending, RefreshOthers, Step};
+use crate::plan::{Pending, RefreshOthers, Step, Victim};
 use crate::project::Project;
 use crate::project::declared::Hook;
 use crate::project::observed::Replica;
@@ -14,14 +14,7 @@ use crate::project::observed::Replica;
 pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<String> {
     let specs: Vec<CommandSpec> = match step {
         Step::Remove(step) => {
-            let names = |running_only: bool| -> Vec<&str> {
-                let victims = step
-                    .victims
-                    .iter()
-                    .filter(|victim| victim.running || !running_only);
-                victims.map(|victim| victim.name.as_str()).collect()
-            };
-            let running = names(true);
+            let running = names(&step.victims, |victim| victim.running);
             let drain = step.drain.as_ref().map(|drain| hook(&drain.exec));
             let drains = drain.iter().flat_map(|hook| {
                 let drained = step.victims.iter().filter(|victim| victim.can_drain());
@@ -32,10 +25,13 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
                     .iter()
                     .map(|name| engine.exec(name, hook, Duration::ZERO))
             });
-            let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
-            let all = names(false);
-            let removals = batches(&all).map(|names| engine.remove(names, false));
-            drains.chain(hooks).chain(stop).chain(removals).collect()
+            let ends = shares(&step.victims).flat_map(|share| {
+                let running = names(share, |victim| victim.running);
+                let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
+                let removal = engine.remove(&names(share, |_| true), false);
+                stop.into_iter().chain([removal])
+            });
+            drains.chain(hooks).chain(ends).collect()
         }
         Step::Create(step) => vec![engine.create(step)],
         Step::Start(step) => {
@@ -45,7 +41,7 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
                 .flat_map(|(service, pending)| names_of(project, service, pending, engine))
                 .collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            batches(&names).map(|names| engine.start(names)).collect()
+            shares(&names).map(|names| engine.start(names)).collect()
         }
         Step::Launch { counts } => vec![engine.launch(counts)],
         Step::Refresh(step) => refreshes(project, step, engine),
@@ -89,6 +85,12 @@ fn refreshes(project: &Project, step: &RefreshOthers, engine: &dyn Engine) -> Ve
     specs
 }
 
+/// The names of some victims.
+pub fn names(victims: &[Victim], which: impl Fn(&Victim) -> bool) -> Vec<&str> {
+    let chosen = victims.iter().filter(|victim| which(victim));
+    chosen.map(|victim| victim.name.as_str()).collect()
+}
+
 /// A policy's command, to be run in a container.
 pub fn hook(command: &[String]) -> Hook {
     Hook {
@@ -126,6 +128,6 @@ pub fn running_names(replicas: &[Replica]) -> Vec<&str> {
 const AT_ONCE: usize = 8;
 
 /// Splits containers into as many shares as commands run at a time.
-pub fn batches<'n, 'a>(names: &'n [&'a str]) -> impl Iterator<Item = &'n [&'a str]> {
-    names.chunks(names.len().div_ceil(AT_ONCE).max(1))
+pub fn shares<T>(containers: &[T]) -> impl Iterator<Item = &[T]> {
+    containers.chunks(containers.len().div_ceil(AT_ONCE).max(1))
 }

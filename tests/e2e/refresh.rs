@@ -55,6 +55,24 @@ fn every_balancer_is_told_of_every_change_and_of_nothing_else() {
 }
 
 #[test]
+fn balancers_learn_of_a_replica_that_has_ended_while_another_still_finishes() {
+    let yaml = SHOP.replace(
+        "    <<: *app\n    x-rscale",
+        "    image: busybox:1\n    command: [sh, -c, 'trap \"test ! -e /busy || sleep 6; exit\" TERM; while true; do sleep 0.2; done']\n    \
+         stop_grace_period: 30s\n    x-rscale",
+    );
+    let Some(project) = up(&yaml) else { return };
+    project.rscale(&["web=3"]).succeeded();
+    project.docker(&["exec", &project.container("web", 3), "touch", "/busy"]);
+    project.rscale(&["web=1"]).succeeded();
+    let expected: [&[u32]; 3] = [&[1, 2, 3], &[1, 3], &[1]];
+    assert_eq!(
+        told(&project, &project.container("front", 1)),
+        expected.map(|numbers| line(&project, numbers))
+    );
+}
+
+#[test]
 fn a_balancer_of_another_project_is_told_too() {
     let Some(infra) = up("services: {front: *app}") else {
         return;
