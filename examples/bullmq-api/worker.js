@@ -1,0 +1,64 @@
+// A worker. It takes jobs from the queue, several at a time.
+import { utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Worker } from 'bullmq';
+
+import { QUEUE, connect, runsKey } from './queue.js';
+import { openRecords } from './records.js';
+
+const redis = connect();
+const records = await openRecords();
+
+// Naps for some seconds, instead of work, and fails as often as asked to before that.
+async function nap(job) {
+  await redis.hincrby(runsKey(job.id), 'started', 1);
+  if (job.attemptsMade < job.data.fail) {
+    throw new Error(`failure ${job.attemptsMade + 1} of ${job.data.fail}`);
+  }
+  await sleep(job.data.seconds * 1000);
+  await redis.multi().hincrby(runsKey(job.id), 'done', 1).expire(runsKey(job.id), 24 * 3600).exec();
+}
+
+const worker = new Worker(QUEUE, nap, {
+  connection: redis,
+  name: hostname(),
+  concurrency: Number(process.env.BULLMQ_CONCURRENCY),
+  // A worker that was killed no longer renews the locks of its jobs. Its jobs count as stalled after
+  // 10 to 20 seconds, and another worker starts them once more, from the beginning.
+  lockDuration: 10_000,
+  stalledInterval: 10_000,
+  maxStalledCount: 1,
+});
+
+worker.on('completed', async (job) => {
+  console.log(`${job.id} completed`);
+  await records.finished(job.id, { state: 'completed', worker: hostname() });
+});
+worker.on('failed', async (job, error) => {
+  console.log(`${job?.id} failed: ${error.message}`);
+  if (job?.finishedOn) await records.finished(job.id, { state: 'failed', reason: error.message });
+});
+worker.on('stalled', (id) => console.log(`${id} stalled: its worker is gone`));
+worker.on('error', (error) => console.error(error.message));
+
+// The healthcheck in compose.yaml wants this file to be young. It grows old when Redis is away, or when
+// something keeps this process from its timers.
+const ALIVE = '/tmp/alive';
+await worker.waitUntilReady();
+writeFileSync(ALIVE, '');
+const alive = setInterval(() => {
+  if (redis.status === 'ready') utimesSync(ALIVE, new Date(), new Date());
+}, 2000);
+console.log('waiting for jobs');
+
+// No new jobs; the ones that are under way are ended first. How long that may take is said by
+// stop-timeout in compose.yaml.
+process.once('SIGTERM', async () => {
+  console.log('ending');
+  await worker.close();
+  clearInterval(alive);
+  await records.close();
+  redis.disconnect();
+});
