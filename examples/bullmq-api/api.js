@@ -55,12 +55,14 @@ async function enqueue(request) {
 }
 
 async function show(id) {
+  // The state first: what is read after it is at least as new.
+  const state = await queue.getJobState(id);
   const job = await queue.getJob(id);
   if (!job) return [404, { error: 'no such job' }];
   const runs = await redis.hgetall(runsKey(id));
   const answer = {
     id,
-    state: await job.getState(),
+    state,
     attempts: job.attemptsMade,
     started: Number(runs.started ?? 0),
     done: Number(runs.done ?? 0),

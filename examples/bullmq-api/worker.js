@@ -11,14 +11,19 @@ import { openRecords } from './records.js';
 const redis = connect();
 const records = await openRecords();
 
+async function count(job, what) {
+  const key = runsKey(job.id);
+  await redis.multi().hincrby(key, what, 1).expire(key, 24 * 3600).exec();
+}
+
 // Naps for some seconds, instead of work, and fails as often as asked to before that.
 async function nap(job) {
-  await redis.hincrby(runsKey(job.id), 'started', 1);
+  await count(job, 'started');
   if (job.attemptsMade < job.data.fail) {
     throw new Error(`failure ${job.attemptsMade + 1} of ${job.data.fail}`);
   }
   await sleep(job.data.seconds * 1000);
-  await redis.multi().hincrby(runsKey(job.id), 'done', 1).expire(runsKey(job.id), 24 * 3600).exec();
+  await count(job, 'done');
 }
 
 const worker = new Worker(QUEUE, nap, {
