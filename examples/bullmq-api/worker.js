@@ -37,13 +37,20 @@ const worker = new Worker(QUEUE, nap, {
   maxStalledCount: 1,
 });
 
-worker.on('completed', async (job) => {
+// A job that is done is not run again because its record could not be written.
+let recorded = Promise.resolve();
+function record(id, outcome) {
+  const written = records.finished(id, outcome).catch((error) => console.error(`${id}: ${error.message}`));
+  recorded = Promise.all([recorded, written]);
+}
+
+worker.on('completed', (job) => {
   console.log(`${job.id} completed`);
-  await records.finished(job.id, { state: 'completed', worker: hostname() });
+  record(job.id, { state: 'completed', worker: hostname() });
 });
-worker.on('failed', async (job, error) => {
+worker.on('failed', (job, error) => {
   console.log(`${job?.id} failed: ${error.message}`);
-  if (job?.finishedOn) await records.finished(job.id, { state: 'failed', reason: error.message });
+  if (job?.finishedOn) record(job.id, { state: 'failed', reason: error.message });
 });
 worker.on('stalled', (id) => console.log(`${id} stalled: its worker is gone`));
 worker.on('error', (error) => console.error(error.message));
@@ -64,6 +71,7 @@ process.once('SIGTERM', async () => {
   console.log('ending');
   await worker.close();
   clearInterval(alive);
+  await recorded;
   await records.close();
   redis.disconnect();
 });
