@@ -117,7 +117,7 @@ fn its_makefile_scales_the_workers_and_leaves_the_broker_alone() {
     let targets: Vec<&str> = makefile
         .lines()
         .filter(|line| !line.starts_with(['.', '#', '\t']))
-        .filter_map(|line| line.split_once(": "))
+        .filter_map(|line| line.split_once(':'))
         .map(|(target, _)| target)
         .collect();
     assert_eq!(targets, TARGETS, "the Makefile has other targets");
