@@ -103,10 +103,8 @@ fn leftovers(project: &Project, kind: &str) -> String {
     project.docker(&[kind, "ls", "--quiet", "--filter", &label])
 }
 
-#[test]
-fn its_makefile_scales_the_workers_and_leaves_the_broker_alone() {
-    let Some(project) = started() else { return };
-
+/// Fails unless the Makefile has the targets above and no others, and lists them.
+fn assert_its_targets(project: &Project) {
     let help = project.make(&["help"]).succeeded().stdout;
     let listed: Vec<&str> = help
         .lines()
@@ -121,6 +119,40 @@ fn its_makefile_scales_the_workers_and_leaves_the_broker_alone() {
         .map(|(target, _)| target)
         .collect();
     assert_eq!(targets, TARGETS, "the Makefile has other targets");
+}
+
+fn assert_the_other_targets_say_what_they_should(project: &Project) {
+    let said = project.make(&["status"]).succeeded().stdout;
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("worker-b") && line.contains("3/3")),
+        "{said}"
+    );
+    let said = project.make(&["ps"]).succeeded().stdout;
+    assert!(said.contains("worker-a-3"), "{said}");
+    let said = project.make(&["logs"]).succeeded().stdout;
+    assert!(said.contains("rabbitmq-1"), "{said}");
+    let said = monitor(project);
+    assert!(
+        said.contains("task_a") && !said.contains("rabbitmq-1"),
+        "{said}"
+    );
+    // Not a pass for scripts.
+    project
+        .make(&["load-test", "TASKS=20"])
+        .exited(2)
+        .says("is not part of rscale yet");
+    project
+        .make(&["scale", "COUNT=3"])
+        .exited(2)
+        .says("QUEUE=worker-a");
+}
+
+#[test]
+fn its_makefile_scales_the_workers_and_leaves_the_broker_alone() {
+    let Some(project) = started() else { return };
+
+    assert_its_targets(&project);
 
     let before = others(&project, "worker-a");
     project
@@ -185,30 +217,7 @@ fn its_makefile_scales_the_workers_and_leaves_the_broker_alone() {
         "no retry waited before it ran: {log}"
     );
 
-    let said = project.make(&["status"]).succeeded().stdout;
-    assert!(
-        said.lines()
-            .any(|line| line.starts_with("worker-b") && line.contains("3/3")),
-        "{said}"
-    );
-    let said = project.make(&["ps"]).succeeded().stdout;
-    assert!(said.contains("worker-a-3"), "{said}");
-    let said = project.make(&["logs"]).succeeded().stdout;
-    assert!(said.contains("rabbitmq-1"), "{said}");
-    let said = monitor(&project);
-    assert!(
-        said.contains("task_a") && !said.contains("rabbitmq-1"),
-        "{said}"
-    );
-    // Not a pass for scripts.
-    project
-        .make(&["load-test", "TASKS=20"])
-        .exited(2)
-        .says("is not part of rscale yet");
-    project
-        .make(&["scale", "COUNT=3"])
-        .exited(2)
-        .says("QUEUE=worker-a");
+    assert_the_other_targets_say_what_they_should(&project);
 
     project.make(&["down"]).succeeded();
     project.assert_running(&[]);
