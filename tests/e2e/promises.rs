@@ -185,7 +185,7 @@ mod all_or_nothing {
             return;
         };
         project.compose(&["up", "-d"]);
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         let document = rolls_back(&project, &["good=3", "bad=2"], "exited with code 3");
         for name in ["good", "bad"] {
             let service = entry(&document["services"], name);
@@ -210,7 +210,7 @@ mod all_or_nothing {
             return;
         };
         project.compose(&["up", "-d", "--scale", "good=3"]);
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         rolls_back(&project, &["good=1", "bad=2"], "exited with code 3");
     }
 
@@ -220,7 +220,7 @@ mod all_or_nothing {
             return;
         };
         project.compose(&["up", "-d"]);
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         let ran = project.rscale(&["bad=2"]).exited(1);
         let ran = ran
             .says(&format!("last lines of {}-bad-2:", project.name()))
@@ -233,7 +233,7 @@ mod all_or_nothing {
         let Some(project) = trouble("  db: *app\n  bad: {<<: *trouble, depends_on: [db]}\n") else {
             return;
         };
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         let ran = project.json(&["bad=2"]).exited(1);
         assert_eq!(ran.document()["outcome"], "rolled_back", "{ran}");
         assert_eq!(project.containers(), [], "{ran}");
@@ -248,7 +248,7 @@ mod all_or_nothing {
             return;
         };
         project.compose(&["up", "-d"]);
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         let document = rolls_back(&project, &["bad=4", "--step", "1"], "exited with code 3");
         let ups = document["commands"]
             .as_array()
@@ -272,7 +272,7 @@ mod all_or_nothing {
         };
         project.compose(&["up", "-d", "--scale", "good=3"]);
         let (good, bad) = (project.ids("good"), project.ids("bad"));
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         let document = project
             .json(&["good=1", "bad=3", "--step", "1"])
             .exited(1)
@@ -333,7 +333,7 @@ mod every_replica_counts {
             return;
         };
         project.compose(&["up", "-d"]);
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         rolls_back(&project, &["bad=3"], "exited with code 3");
     }
 
@@ -392,7 +392,7 @@ mod every_replica_counts {
             return;
         };
         project.compose(&["up", "-d"]);
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         rolls_back(&project, &["bad=2"], "restarted 3 times, last exit code 3");
     }
 
@@ -404,7 +404,7 @@ mod every_replica_counts {
             return;
         };
         project.compose(&["up", "-d"]);
-        project.write("flag/crash", "");
+        project.crash_from_now_on();
         rolls_back(&project, &["bad=2", "--stable", "4s"], "exited with code 7");
     }
 

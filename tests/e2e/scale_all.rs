@@ -189,7 +189,7 @@ services:
     project.write("flag/none", "");
     project.compose(&["up", "-d"]);
     let before = project.all_ids();
-    project.write("flag/crash", "");
+    project.crash_from_now_on();
     let document = project.json(&["scale-all", "3"]).exited(1).document();
     assert_eq!(document["outcome"], "rolled_back");
     for name in ["web", "api", "bad"] {

@@ -454,6 +454,18 @@ impl Project {
         });
     }
 
+    /// Makes new replicas crash that look for `flag/crash` when they begin. Those that run must have looked
+    /// already, which on a busy machine takes a while: then they sleep.
+    #[track_caller]
+    pub fn crash_from_now_on(&self) {
+        self.wait_until("every replica that runs sleeps", || {
+            let containers = self.containers().into_iter();
+            let mut running = containers.filter(|container| container.state == "running");
+            running.all(|container| self.docker(&["top", &container.name]).contains("sleep "))
+        });
+        self.write("flag/crash", "");
+    }
+
     /// Runs a plain `docker compose up` with the counts that there are, and compares the containers: it
     /// recreates replicas whose configuration hash is not the one it computes itself.
     #[track_caller]
