@@ -13,10 +13,12 @@ from datetime import timedelta
 
 from temporalio import activity, workflow
 from temporalio.client import Client
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 TASK_QUEUE = "controller-tasks"
+EVERY_SECOND = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=1)
 
 
 def ask(path, body=None):
@@ -44,7 +46,9 @@ class RunTask:
     async def run(self, text: str) -> str:
         patience = timedelta(minutes=1)
         task_id = await workflow.execute_activity(create_task, text, start_to_close_timeout=patience)
-        return await workflow.execute_activity(finished_digest, task_id, start_to_close_timeout=patience)
+        return await workflow.execute_activity(
+            finished_digest, task_id, start_to_close_timeout=patience, retry_policy=EVERY_SECOND
+        )
 
 
 def make_worker(client, executor):

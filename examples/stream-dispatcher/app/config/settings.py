@@ -41,3 +41,6 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # stop_grace_period of the workers in compose.yaml is longer than this.
 CELERY_TASK_TIME_LIMIT = 60
+# What a worker that was killed had, another one gets after these seconds (an hour, were they not set). Longer than
+# a task may wait in a worker for another one, and then run itself.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 300}
