@@ -5,16 +5,23 @@ that is killed after it passed a task on and before `done` leaves a task that is
 """
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 # Seconds that `take` waits for a task, and so the time until a dispatcher notices that it shall stop.
 WAIT = 1
 
 
-def open_queue(source, client, **options):
+def open_queue(source, url, **options):
     """The queue that QUEUE_SOURCE names."""
     queues = {"redis-list": ListQueue, "redis-stream": StreamQueue}
     if source not in queues:
         raise SystemExit(f"QUEUE_SOURCE is `{source}`, and must be one of {', '.join(queues)}")
+    # No command is repeated: one whose answer did not come may have been carried out, and a task would be queued
+    # twice, or be taken and forgotten. And more patience than the client's 5 seconds, for a disk that keeps Redis busy.
+    client = redis.Redis.from_url(
+        url, decode_responses=True, socket_timeout=60, retry=Retry(NoBackoff(), 0)
+    )
     return queues[source](client, **options)
 
 

@@ -150,6 +150,33 @@ fn pgbouncer_connections(project: &Project) -> BTreeMap<String, usize> {
     counts
 }
 
+/// What a dispatcher that crashed had in hand is not lost: it puts it back when it starts again.
+fn dispatcher_crashes(project: &Project, first: u16) {
+    give(first, 12, 2.0, 0.0);
+    let dispatcher = project.container("dispatcher", 1);
+    thread::sleep(Duration::from_secs(1));
+    project.docker(&["kill", &dispatcher]);
+    let redis = project.container("redis", 1);
+    let in_hand = project.docker(&["exec", &redis, "redis-cli", "llen", "tasks:in-hand"]);
+    assert_ne!(
+        in_hand, "0",
+        "the dispatcher was killed with nothing in hand"
+    );
+    project.docker(&["start", &dispatcher]);
+    wait_until_each_is_done_once(first, 97);
+}
+
+/// The refusal has a reason: a second one puts back what the first is working on.
+fn second_dispatcher_is_forced(project: &Project, first: u16) {
+    give(first, 24, 2.0, 0.0);
+    thread::sleep(Duration::from_secs(1));
+    project.rscale(&["dispatcher=2", "--force"]).succeeded();
+    wait_for_stats(first, "a task that is delivered twice", |stats| {
+        stats["tasks"]["most_deliveries"].as_u64() > Some(1)
+    });
+    scale(project, &["dispatcher=1"], &[("dispatcher", 2)]);
+}
+
 #[test]
 fn a_list_has_one_dispatcher_and_pgbouncer_a_budget() {
     let Some(project) = started("redis-list") else {
@@ -240,28 +267,8 @@ fn a_list_has_one_dispatcher_and_pgbouncer_a_budget() {
     );
     wait_until_each_is_done_once(first, 85);
 
-    // What a dispatcher that crashed had in hand is not lost: it puts it back when it starts again.
-    give(first, 12, 2.0, 0.0);
-    let dispatcher = project.container("dispatcher", 1);
-    thread::sleep(Duration::from_secs(1));
-    project.docker(&["kill", &dispatcher]);
-    let redis = project.container("redis", 1);
-    let in_hand = project.docker(&["exec", &redis, "redis-cli", "llen", "tasks:in-hand"]);
-    assert_ne!(
-        in_hand, "0",
-        "the dispatcher was killed with nothing in hand"
-    );
-    project.docker(&["start", &dispatcher]);
-    wait_until_each_is_done_once(first, 97);
-
-    // The refusal has a reason: a second one puts back what the first is working on.
-    give(first, 24, 2.0, 0.0);
-    thread::sleep(Duration::from_secs(1));
-    project.rscale(&["dispatcher=2", "--force"]).succeeded();
-    wait_for_stats(first, "a task that is delivered twice", |stats| {
-        stats["tasks"]["most_deliveries"].as_u64() > Some(1)
-    });
-    scale(&project, &["dispatcher=1"], &[("dispatcher", 2)]);
+    dispatcher_crashes(&project, first);
+    second_dispatcher_is_forced(&project, first);
 
     // The other queue of the workers.
     wait_for_stats(first, "all done", |stats| stats["tasks"]["done"] == 121);
@@ -337,19 +344,29 @@ fn a_stream_is_shared_by_several_dispatchers() {
         "who went signed off"
     );
 
+    // Redis stands still while tasks come and go: an answer that is late is no reason to say it again.
+    give(first, 10, 0.5, 0.0);
+    let redis = project.container("redis", 1);
+    project.docker(&["pause", &redis]);
+    let giving = thread::spawn(move || give(first, 10, 0.0, 0.0));
+    thread::sleep(Duration::from_secs(7));
+    project.docker(&["unpause", &redis]);
+    giving.join().unwrap();
+    wait_until_each_is_done_once(first, 220);
+
     // What a dispatcher that was killed had in hand is taken over by the other.
     give(first, 12, 2.0, 0.0);
     thread::sleep(Duration::from_secs(1));
     project.docker(&["kill", &project.container("dispatcher", 2)]);
     assert!(consumers().contains(&two[&2]), "it could not sign off");
-    wait_until_each_is_done_once(first, 212);
+    wait_until_each_is_done_once(first, 232);
     project.rscale(&["dispatcher=1"]).succeeded();
 
     // Back to the list: the policy follows.
     project.make(&["list"]).succeeded();
     project.rscale(&["dispatcher=2"]).exited(3);
     give(port(&project, 1), 3, 0.0, 0.0);
-    wait_until_each_is_done_once(port(&project, 1), 215);
+    wait_until_each_is_done_once(port(&project, 1), 235);
 }
 
 #[test]

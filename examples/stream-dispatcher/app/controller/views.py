@@ -2,7 +2,6 @@
 
 import json
 
-import redis
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, Max, Q
@@ -18,7 +17,7 @@ from .models import Task
 
 # Neither the dispatcher nor a worker may be held up for longer: their grace periods rely on it.
 LONGEST = 10
-QUEUE = open_queue(settings.QUEUE_SOURCE, redis.Redis.from_url(settings.QUEUE_URL, decode_responses=True))
+QUEUE = open_queue(settings.QUEUE_SOURCE, settings.QUEUE_URL)
 
 
 @require_GET
@@ -41,7 +40,8 @@ def create(request):
     if not (1 <= number <= 1000 and 0 <= pull_seconds <= LONGEST and 0 <= seconds <= LONGEST):
         return HttpResponseBadRequest(f"number is 1 to 1000, pull_seconds and seconds 0 to {LONGEST}\n")
 
-    # Queued after the commit, or a worker might look for a row that is not there yet.
+    # Queued after the commit, or a worker might look for a row that is not there yet. (Where no task may be left out
+    # when Redis fails in between, something has to look for rows that wait too long, and queue them again.)
     with transaction.atomic():
         tasks = Task.objects.bulk_create(
             [Task(text=text, pull_seconds=pull_seconds, seconds=seconds) for _ in range(number)]

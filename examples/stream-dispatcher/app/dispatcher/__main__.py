@@ -13,7 +13,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import redis
 from celery import Celery
 
 from queue_source import open_queue
@@ -27,7 +26,6 @@ ALIVE = Path("/tmp/alive")
 
 
 def open_own_queue():
-    client = redis.Redis.from_url(os.environ["QUEUE_URL"], decode_responses=True)
     options = {}
     if os.environ["QUEUE_SOURCE"] == "redis-stream":
         options = {
@@ -35,7 +33,7 @@ def open_own_queue():
             "consumer": NAME,
             "claim_after": float(os.environ["CLAIM_AFTER"]),
         }
-    return open_queue(os.environ["QUEUE_SOURCE"], client, **options)
+    return open_queue(os.environ["QUEUE_SOURCE"], os.environ["QUEUE_URL"], **options)
 
 
 class Dispatcher:
@@ -57,7 +55,8 @@ class Dispatcher:
             while not self.stopping.is_set() and not any(one.done() for one in consumers):
                 ALIVE.touch()
                 self.stopping.wait(1)
-            # One that ended by itself has failed; the others finish what they have in hand.
+            # One that ended by itself has failed, and ends the whole: the others finish what they have in hand, and
+            # what the failed one had is put back or taken over after the restart.
             self.stopping.set()
             log.info("%s takes no more tasks", NAME)
         for one in consumers:
