@@ -80,16 +80,13 @@ fn wait_for_stats(port: u16, what: &str, is_so: impl Fn(&Value) -> bool) -> Valu
 #[track_caller]
 fn wait_until_each_is_done_once(port: u16, count: u64) -> Value {
     let stats = wait_for_stats(port, &format!("{count} tasks done"), |stats| {
-        stats["tasks"]["done"] == count
+        // A dispatcher may still have to say that it is done with the last one.
+        stats["tasks"]["done"] == count && stats["queue_length"] == 0
     });
     assert_eq!(
         (&stats["tasks"]["all"], &stats["tasks"]["most_deliveries"]),
         (&json!(count), &json!(1)),
         "a task was delivered twice: {stats:#}"
-    );
-    assert_eq!(
-        stats["queue_length"], 0,
-        "something stays in the queue: {stats:#}"
     );
     stats
 }
