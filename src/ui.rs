@@ -227,7 +227,7 @@ impl Ui {
         let seconds = waiting.elapsed.as_secs();
         if self.bars.is_some() {
             self.activity(&waiting.service, &what);
-        } else if seconds > 0 && (seconds == 10 || seconds % 60 == 0) {
+        } else if seconds > 0 && (seconds == 10 || seconds.is_multiple_of(60)) {
             self.note(&format!("{}: {what}", waiting.service));
         }
     }

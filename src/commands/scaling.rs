@@ -42,11 +42,14 @@ pub struct HostFacts {
     pub command_line: String,
 }
 
+/// Protocol and number of ports.
+pub type Ports = BTreeSet<(String, u16)>;
+
 /// How this machine is read; each is left out where there is nothing to read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostReads {
     /// The ports that something listens on, by protocol, where the engine is this machine's.
-    pub engine_ports: Option<fn() -> BTreeSet<(String, u16)>>,
+    pub engine_ports: Option<fn() -> Ports>,
     /// The text of a configuration: a file, or the files of a folder.
     pub configuration: Option<fn(&Path) -> Option<String>>,
 }
@@ -114,10 +117,10 @@ fn configurations(
     let (Some(read), true) = (reads.configuration, changed.iter().any(unrefreshed)) else {
         return BTreeMap::new();
     };
-    preflight::proxies(project)
-        .filter_map(|(service, proxy)| {
+    preflight::balancers(project)
+        .filter_map(|(service, balancer)| {
             let is_configuration = |mount: &&Mount| {
-                let folders = proxy.folders().iter();
+                let folders = balancer.folders().iter();
                 folders.into_iter().any(|folder| {
                     mount.target.starts_with(folder) && Path::new(&mount.source).is_absolute()
                 })

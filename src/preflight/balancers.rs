@@ -11,13 +11,13 @@ use crate::suggest;
 
 /// A balancer that resolves the names of its upstreams once, when it reads its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proxy {
+pub enum Balancer {
     Nginx,
     HaProxy,
     Caddy,
 }
 
-impl Proxy {
+impl Balancer {
     fn of(project: &Project, service: &Service) -> Option<Self> {
         let image = service.image.as_deref().map(last_component);
         let by_image = match image.as_deref() {
@@ -96,11 +96,11 @@ impl Proxy {
 }
 
 /// The balancers of a project that run, by their services.
-pub fn proxies(project: &Project) -> impl Iterator<Item = (&Service, Proxy)> {
+pub fn balancers(project: &Project) -> impl Iterator<Item = (&Service, Balancer)> {
     let services = project.declared.services.values();
     services.filter_map(|service| {
-        let proxy = Proxy::of(project, service)?;
-        runs(project, &service.name).then_some((service, proxy))
+        let balancer = Balancer::of(project, service)?;
+        runs(project, &service.name).then_some((service, balancer))
     })
 }
 
@@ -168,11 +168,10 @@ fn unreachable(question: &Question, service: &Service, refresh: &Refresh) -> Opt
                     "the refresh of `{name}` is for `{target}` of project `{other}`, which does not run"
                 ),
                 // `start` needs no compose file, so it can be typed anywhere.
-                match exists {
-                    true => format!("docker compose -p {other} start {target}"),
-                    false => format!(
-                        "where its compose file is: docker compose -p {other} up -d {target}"
-                    ),
+                if exists {
+                    format!("docker compose -p {other} start {target}")
+                } else {
+                    format!("where its compose file is: docker compose -p {other} up -d {target}")
                 },
             )
         }
@@ -190,11 +189,11 @@ pub fn stale_upstream(question: &Question, findings: &mut Vec<Finding>) {
     let project = question.project;
     for service in changed(question).filter(|service| service.policy.refresh.is_empty()) {
         let name = &service.name;
-        for (balancer, proxy) in proxies(project).filter(|(other, _)| other.name != *name) {
-            let configuration = question.surroundings.configurations.get(&balancer.name);
+        for (front, balancer) in balancers(project).filter(|(other, _)| other.name != *name) {
+            let configuration = question.surroundings.configurations.get(&front.name);
             let is_behind = match configuration {
-                Some(text) => !proxy.follows_names(text) && words(text).any(|word| word == name),
-                None => balancer.depends_on.contains_key(name),
+                Some(text) => !balancer.follows_names(text) && words(text).any(|word| word == name),
+                None => front.depends_on.contains_key(name),
             };
             if !is_behind {
                 continue;
@@ -205,10 +204,10 @@ pub fn stale_upstream(question: &Question, findings: &mut Vec<Finding>) {
                 format!(
                     "`{}` ({}) keeps to the addresses of `{name}` that it found first: new replicas get no \
                      traffic, and removed ones are still tried",
-                    balancer.name,
-                    proxy.name()
+                    front.name,
+                    balancer.name()
                 ),
-                proxy.advice(name, &balancer.name),
+                balancer.advice(name, &front.name),
             ));
         }
     }

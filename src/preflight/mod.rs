@@ -18,7 +18,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 
-pub use balancers::proxies;
+pub use balancers::balancers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
