@@ -1,1 +1,232 @@
 //! The example django-celery-nginx, on a real engine.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::engine::{Engine, Project, Ran, entry, free_ports};
+use crate::support::http::{Answer, Load, assert_all_good, get, post};
+
+/// For requests whose speed is not the point.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What the example promises while replicas go.
+const PROMISE: Duration = Duration::from_secs(1);
+/// An address that is gone costs nginx this long (`proxy_connect_timeout`).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// nginx asks an upstream that failed again after this (`fail_timeout`).
+const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the naps of the workers take, in seconds.
+const NAP: u32 = 8;
+
+/// The stack, with the port that nginx listens on.
+fn up() -> Option<(Project, u16)> {
+    let project = Engine::example("django-celery-nginx")?;
+    let port = free_ports(1);
+    project.set("HTTP_PORT", &port.to_string());
+    project.make(&["up"]).succeeded();
+    Some((project, port))
+}
+
+/// The numbers of the replicas that answer the next 60 requests, which all have to be good.
+#[track_caller]
+fn who_answers(project: &Project, port: u16, within: Duration) -> BTreeSet<u32> {
+    let answers: Vec<Answer> = (0..60).map(|_| get(port, "/")).collect();
+    assert_all_good(&answers, within);
+    let ids = project.ids("web-django");
+    let number = |answer: &Answer| {
+        let replica = answer.body.split(':').next().unwrap();
+        let found = ids.iter().find(|(_, id)| id.starts_with(replica));
+        *found
+            .unwrap_or_else(|| panic!("`{}` is from none of {ids:?}", answer.body))
+            .0
+    };
+    answers.iter().map(number).collect()
+}
+
+/// A load as it goes on while replicas go: four clients that hardly rest.
+fn load(port: u16) -> Load {
+    Load::start(port, "/", 4, Duration::from_millis(20))
+}
+
+fn slowest(answers: &[Answer]) -> Duration {
+    answers.iter().map(|answer| answer.took).max().unwrap()
+}
+
+/// Fails unless the run was refused by this rule for this service, and nothing was touched.
+#[track_caller]
+fn assert_refused(project: &Project, target: &str, rule: &str) {
+    let before = project.all_ids();
+    let ran = project.json(&[target]).exited(3);
+    let document = ran.document();
+    let errors: Vec<&str> = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["severity"] == "error")
+        .map(|finding| finding["rule"].as_str().unwrap())
+        .collect();
+    assert_eq!(errors, [rule], "{ran}");
+    assert_eq!(project.all_ids(), before, "{ran}");
+}
+
+#[track_caller]
+fn assert_scaled(ran: &Ran, service: &str, from: u32, to: u32) {
+    let document = ran.document();
+    let scaled = entry(&document["services"], service);
+    assert_eq!(scaled["outcome"], "scaled", "{ran}");
+    assert_eq!(scaled["from"], from, "{ran}");
+    assert_eq!(scaled["running"], to, "{ran}");
+    assert_eq!(scaled["healthy"], to, "{ran}");
+    assert_eq!(
+        document["untouched"]["changed"].as_array().unwrap().len(),
+        0
+    );
+}
+
+/// How many naps the workers have recorded.
+fn naps(port: u16) -> u64 {
+    let answer = get(port, "/runs");
+    let runs: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"));
+    let runs = runs["runs"].as_array().unwrap();
+    runs.iter()
+        .filter(|run| run["task"] == "nap")
+        .map(|run| run["ended"].as_u64().unwrap())
+        .sum()
+}
+
+#[test]
+fn web_and_workers_grow_and_shrink_without_losing_a_request_or_a_task() {
+    let Some((project, port)) = up() else { return };
+    let before = project.all_ids();
+
+    let ran = project
+        .json(&["web-django=3", "celery_worker=4"])
+        .succeeded();
+    assert_scaled(&ran, "web-django", 1, 3);
+    assert_scaled(&ran, "celery_worker", 1, 4);
+    let after = project.all_ids();
+    assert!(
+        before
+            .iter()
+            .all(|(replica, id)| after.get(replica) == Some(id)),
+        "containers that were there changed: {before:?} {after:?}"
+    );
+    assert_eq!(
+        who_answers(&project, port, PATIENCE),
+        BTreeSet::from([1, 2, 3]),
+        "nginx was not told of the new replicas"
+    );
+
+    assert_refused(&project, "celery_beat=2", "scheduler");
+    assert_refused(&project, "backend-db=2", "stateful");
+    // 8 x 4 + 4 x 2 connections are more than the 36 that PostgreSQL has for them, and 7 x 4 + 4 x 2 are not.
+    assert_refused(&project, "web-django=8", "connections");
+    project.rscale(&["check", "web-django=7"]).succeeded();
+
+    // The slowest answer of an ordinary day on this machine, and all connections there are.
+    let ordinary = load(port);
+    thread::sleep(Duration::from_secs(2));
+    let usual = slowest(&ordinary.stop());
+    let most = project.docker(&[
+        "exec",
+        &project.container("backend-db", 1),
+        "psql",
+        "--username=shop",
+        "--tuples-only",
+        "--no-align",
+        "--command=SELECT count(*) FROM pg_stat_activity WHERE client_addr IS NOT NULL \
+         AND datname = 'shop' GROUP BY client_addr ORDER BY 1 DESC LIMIT 1",
+    ]);
+    assert!(
+        (2..=4).contains(&most.parse::<u32>().unwrap()),
+        "a replica holds {most} connections, and the policy says 4"
+    );
+
+    assert_no_request_suffers(&project, port, usual);
+    assert_no_task_is_lost(&project, port);
+}
+
+/// Three replicas to one, with a load on all of them and a long request in each.
+fn assert_no_request_suffers(project: &Project, port: u16, usual: Duration) {
+    let under_way = load(port);
+    let long: Vec<_> = (0..6)
+        .map(|_| thread::spawn(move || get(port, "/slow?seconds=2")))
+        .collect();
+    thread::sleep(Duration::from_millis(500));
+    let ran = project.json(&["web-django=1"]).succeeded();
+    thread::sleep(Duration::from_secs(1));
+    let answers = under_way.stop();
+    assert_scaled(&ran, "web-django", 3, 1);
+    // A machine that is busy with other things may be slow, but not as slow as a stall. Where stopping alone
+    // takes so long that nginx asks the dead again, stalls are its own.
+    let within = if ran.took < FAIL_TIMEOUT.mul_f32(0.9) {
+        PROMISE.max((usual * 4).min(CONNECT_TIMEOUT.mul_f32(0.95)))
+    } else {
+        PATIENCE
+    };
+    assert_all_good(&answers, within);
+    let long: Vec<Answer> = long.into_iter().map(|one| one.join().unwrap()).collect();
+    assert_all_good(&long, PATIENCE);
+    let replicas: BTreeSet<&str> = long.iter().map(|answer| &answer.body[..12]).collect();
+    assert_eq!(replicas.len(), 3, "long requests in all three: {long:?}");
+}
+
+/// Four workers to one while they are at work: those that go end what they have begun.
+fn assert_no_task_is_lost(project: &Project, port: u16) {
+    for _ in 0..8 {
+        let answer = post(port, "/naps", &format!(r#"{{"seconds": {NAP}}}"#));
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    thread::sleep(Duration::from_secs(1));
+    let ran = project.json(&["celery_worker=1"]).succeeded();
+    assert_scaled(&ran, "celery_worker", 4, 1);
+    project.wait_until("8 naps", || naps(port) >= 8);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(naps(port), 8, "a nap was recorded twice");
+}
+
+#[test]
+fn nginx_knows_the_replicas_that_a_refresh_tells_it_of() {
+    let Some((project, port)) = up() else { return };
+    let written = project.read("compose.yaml");
+    let (above, rest) = written.split_once("      refresh:\n").unwrap();
+    let (_, below) = rest.split_once('\n').unwrap();
+
+    // Without the refresh the new replicas get nothing, and rscale says so.
+    project.write("compose.yaml", &format!("{above}{below}"));
+    let ran = project.json(&["web-django=3"]).succeeded();
+    assert_scaled(&ran, "web-django", 1, 3);
+    let rules = ran.document()["findings"][0]["rule"].clone();
+    assert_eq!(rules, "stale-upstream", "{ran}");
+    assert_eq!(
+        who_answers(&project, port, PATIENCE),
+        BTreeSet::from([1]),
+        "nginx knows of new replicas by itself: the refresh is for nothing"
+    );
+
+    project.write("compose.yaml", &written);
+    let ran = project.json(&["web-django=1"]).succeeded();
+    assert_eq!(ran.document()["findings"].as_array().unwrap().len(), 0);
+
+    // New replicas that cannot log in at the database never get healthy. Somebody else reloads nginx while they
+    // are there, so that it knows their addresses; the roll-back has to take them out of it again.
+    let old = project.ids("web-django");
+    project.set("DB_PASSWORD", "wrong");
+    let failing = project.start(&["web-django=3", "--format", "json"]);
+    project.wait_until("three of web-django run", || {
+        let states = project.states("web-django");
+        states.len() == 3 && states.values().all(|state| state == "running")
+    });
+    let nginx = project.container("nginx", 1);
+    project.docker(&["exec", &nginx, "nginx", "-s", "reload"]);
+    let ran = failing.ended().exited(1);
+    assert_eq!(ran.document()["outcome"], "rolled_back", "{ran}");
+    assert_eq!(project.ids("web-django"), old);
+    // The command ends before nginx has changed its workers.
+    thread::sleep(Duration::from_secs(2));
+    // An address that is gone would hold requests up.
+    let within = CONNECT_TIMEOUT.mul_f32(0.95);
+    assert_eq!(who_answers(&project, port, within), BTreeSet::from([1]));
+}
