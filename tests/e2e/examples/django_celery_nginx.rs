@@ -134,7 +134,9 @@ fn web_and_workers_grow_and_shrink_without_losing_a_request_or_a_task() {
     let usual = slowest(&ordinary.stop());
 
     assert_connections_are_as_the_policy_says(&project, port);
-    assert_no_request_suffers(&project, port, usual);
+    assert_no_request_suffers(&project, port, usual, &[]);
+    project.rscale(&["web-django=2"]).succeeded();
+    assert_no_request_suffers(&project, port, usual, &[2]);
     assert_no_task_is_lost(&project, port);
 }
 
@@ -156,27 +158,27 @@ fn assert_connections_are_as_the_policy_says(project: &Project, port: u16) {
     assert_eq!(most, "4", "connections of a busy replica");
 }
 
-/// Three replicas to one, with a load on all of them and a long request in each that goes.
-fn assert_no_request_suffers(project: &Project, port: u16, usual: Duration) {
+/// Down to one replica, with a load on all of them, and a long request to each of those that are `busy`.
+fn assert_no_request_suffers(project: &Project, port: u16, usual: Duration, busy: &[u32]) {
+    let replicas = u32::try_from(project.numbers("web-django").len()).unwrap();
     let under_way = load(port);
     let nginx = project.container("nginx", 1);
-    let long: Vec<_> = [2, 3]
-        .map(|number| {
-            let replica = project.container("web-django", number);
-            let url = format!("http://{replica}:8000/slow?seconds={LONG}");
-            Command::new("docker")
-                .args(["exec", &nginx, "curl", "-fsS", "-H", "Host: localhost"])
-                .arg(url)
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap()
-        })
-        .into();
+    let long = busy.iter().map(|number| {
+        let replica = project.container("web-django", *number);
+        let url = format!("http://{replica}:8000/slow?seconds={LONG}");
+        Command::new("docker")
+            .args(["exec", &nginx, "curl", "-fsS", "-H", "Host: localhost"])
+            .arg(url)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    });
+    let long: Vec<_> = long.collect();
     thread::sleep(Duration::from_secs(1));
     let ran = project.json(&["web-django=1"]).succeeded();
     thread::sleep(Duration::from_secs(1));
     let answers = under_way.stop();
-    assert_scaled(&ran, "web-django", 3, 1);
+    assert_scaled(&ran, "web-django", replicas, 1);
     for mut request in long {
         assert!(
             request.wait().unwrap().success(),
