@@ -4,7 +4,8 @@ nginx knows the addresses of all replicas and learns that one is gone when it is
 replica was removed. Until then a request may still be sent there. Where the connection is refused, nginx takes
 the next replica at once, and leaves this one alone for 10 seconds (`max_fails=1 fail_timeout=10s`, its
 defaults). Where nobody answers any more, because the container and its address are gone, the request waits for
-seconds. So a replica that is told to stop refuses for a while before it goes.
+seconds. So a replica that is told to stop refuses for a while before it goes, long enough for nginx to have
+tried it.
 """
 
 import time
