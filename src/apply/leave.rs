@@ -84,7 +84,7 @@ impl Run<'_> {
         self.watched(service, count, what, step.grace, ending)
             .await
             .map_err(|error| Stop::new(explain(&error)).at(service))?;
-        self.note_done([service]);
+        self.note_done(service);
         Ok(())
     }
 

@@ -363,13 +363,22 @@ impl<'a> Run<'a> {
 
     fn note_disturbed<'s>(&self, services: impl IntoIterator<Item = &'s String>) {
         let mut disturbed = self.disturbed.borrow_mut();
-        disturbed.extend(services.into_iter().cloned());
+        for service in services {
+            disturbed.insert(service.clone());
+            self.done.borrow_mut().remove(service);
+        }
     }
 
-    fn note_done<'s>(&self, services: impl IntoIterator<Item = &'s String>) {
-        let took = self.began.elapsed();
+    /// Done, unless it was before: what shrank is verified after all that goes has gone.
+    fn note_verified(&self, service: &str) {
         let mut done = self.done.borrow_mut();
-        done.extend(services.into_iter().map(|service| (service.clone(), took)));
+        done.entry(service.to_owned())
+            .or_insert_with(|| self.began.elapsed());
+    }
+
+    fn note_done(&self, service: &str) {
+        let took = self.began.elapsed();
+        self.done.borrow_mut().insert(service.to_owned(), took);
     }
 
     /// Services that the plan may touch: the named ones, and dependencies that are started along.

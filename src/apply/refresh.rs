@@ -23,7 +23,7 @@ impl Run<'_> {
                 failure.get_or_insert(error);
             }
         }
-        self.note_done([&step.service]);
+        self.note_done(&step.service);
         match failure {
             None => Ok(()),
             Some(error) => Err(Stop {

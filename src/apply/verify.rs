@@ -142,6 +142,9 @@ impl Run<'_> {
                 }
             }
             for (service, (running, ready)) in seen {
+                if ready == counts[service] {
+                    self.note_verified(service);
+                }
                 self.note_progress(service, |progress| {
                     progress.wanted = counts[service];
                     progress.created = counts[service];
@@ -150,7 +153,9 @@ impl Run<'_> {
                 });
             }
             let Some((name, what)) = waiting.first() else {
-                self.note_done(counts.keys());
+                for service in counts.keys() {
+                    self.note_verified(service);
+                }
                 return Ok(unwell);
             };
             if self.reach.executor.interrupted() && !self.rolling_back.get() {

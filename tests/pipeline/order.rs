@@ -382,3 +382,23 @@ async fn a_dry_run_tells_the_very_commands() {
         );
     }
 }
+
+/// Each service has its own time: one that is up at once does not wait for one that takes long.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_service_is_its_own() {
+    let story = shop()
+        .fate("shop-web-2", Fate::Healthy(Duration::from_secs(20)))
+        .asks("web=2 worker=4")
+        .run()
+        .await;
+    let seconds = |name: &str| {
+        let services = &story.scaled().document.services;
+        services
+            .iter()
+            .find(|one| one.name == name)
+            .unwrap()
+            .seconds
+    };
+    assert!(seconds("worker") < 3.0, "{}", seconds("worker"));
+    assert!(seconds("web") >= 20.0, "{}", seconds("web"));
+}
