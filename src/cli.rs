@@ -64,7 +64,7 @@ pub enum Command {
     /// Scale every service that can have more than one replica
     ///
     /// Leaves alone what cannot or should not have several replicas (a fixed container name or host
-    /// port, a database or broker, a scheduler, `x-rscale: {scalable: false}` or a `max` below COUNT) and says
+    /// port, a database or broker, a scheduler, a job that runs once, `x-rscale: {scalable: false}` or a `max` below COUNT) and says
     /// why; `--force` does not change that. To scale one of them all the same, name it.
     #[command(after_help = EXIT_CODES)]
     ScaleAll(ScaleAllArgs),
@@ -211,7 +211,8 @@ fn pause_alone(
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Scaling options")]
 pub struct PreflightArgs {
-    /// Turn preflight errors that are a matter of policy into warnings, and allow counts over 1000
+    /// Turn preflight errors that are a matter of policy into warnings, allow counts over 1000, and stop
+    /// replicas whose drain command fails
     #[arg(long, env = "RSCALE_FORCE", value_parser = FalseyValueParser::new())]
     pub force: bool,
     /// Refuse unless every named service has N replicas now
