@@ -120,7 +120,9 @@ pub fn short_grace(question: &Question, findings: &mut Vec<Finding>) {
             service,
             format!(
                 "`{name}` runs {kind} jobs without a grace period: a job that still runs 10s after its replica \
-                 was told to stop is lost"
+                 was told to stop is {}",
+                // It notices that nobody keeps the job's lock.
+                if kind == "BullMQ" { "cut off, and started again from its beginning" } else { "lost" }
             ),
             format!(
                 "services.{name}.stop_grace_period: 5m, or services.{name}.x-rscale: {{stop-timeout: 5m}}"
