@@ -1,11 +1,16 @@
 //! Runs a plan through an executor, verifies every replica, rolls back. Emits events; prints nothing.
 
+mod event;
 mod leave;
 mod refresh;
+mod result;
 mod rollback;
 mod steps;
 mod verify;
 mod waiting;
+
+pub use event::{Event, Progress, Waiting, WaitingFor};
+pub use result::{Aftermath, Applied, Failure, Outcome, Served, Untouched, count, healthy};
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,11 +18,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::gather::{Clock, Reach};
 use crate::plan::{Counts, Plan, Step};
 use crate::project::Project;
-use crate::project::observed::{Health, Replica};
+use crate::project::observed::Replica;
 
 /// How to go about it.
 #[derive(Debug, Clone, Copy)]
@@ -32,144 +37,6 @@ pub struct ApplyOptions {
     pub stop_timeout: Option<Duration>,
     /// `--force`: go on when a drain command fails.
     pub force: bool,
-}
-
-/// What happens meanwhile, for whoever shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// How far a growing service is.
-    Progress { service: String, progress: Progress },
-    /// Something that may take long goes on; comes at its beginning and then every second.
-    Waiting(Waiting),
-    /// Another container is told of the new set of replicas.
-    Refreshing { service: String, container: String },
-    /// Something that the user should know in passing.
-    Note(String),
-    /// A rest between two steps.
-    Pausing(Duration),
-    /// It failed; this is why the former state is brought back.
-    RollingBack { because: String },
-    /// A line that Compose printed.
-    Output(String),
-}
-
-/// Replicas of a service, out of those wanted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
-    pub wanted: u32,
-    pub created: u32,
-    pub started: u32,
-    /// Up for good: healthy, or stable without a healthcheck.
-    pub ready: u32,
-}
-
-/// What a run waits for, for how long so far, and for how long at the most.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    pub service: String,
-    /// How many replicas are concerned.
-    pub count: usize,
-    pub what: WaitingFor,
-    pub elapsed: Duration,
-    /// `None` where only the engine knows.
-    pub limit: Option<Duration>,
-}
-
-/// What replicas that go are waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaitingFor {
-    /// Their drain command.
-    DrainCommand,
-    /// The rest that the policy gives them after it.
-    DrainWait,
-    /// Their end, after SIGTERM.
-    End,
-}
-
-/// What became of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    pub services: Vec<Served>,
-    pub untouched: Untouched,
-    /// Every changing command, as it was run.
-    pub commands: Vec<String>,
-    pub failure: Option<Failure>,
-}
-
-/// What became of one named service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Served {
-    pub name: String,
-    pub from: u32,
-    pub to: u32,
-    pub running: u32,
-    /// `None` where no replica has a healthcheck.
-    pub healthy: Option<u32>,
-    /// Names of containers that are new.
-    pub created: Vec<String>,
-    /// Names of containers that are gone.
-    pub removed: Vec<String>,
-    pub outcome: Outcome,
-    pub took: Duration,
-    pub error: Option<String>,
-}
-
-/// How it ended, for a service or for the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Scaled,
-    Unchanged,
-    Refused,
-    RolledBack,
-    Failed,
-    Interrupted,
-    Planned,
-}
-
-impl Outcome {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scaled => "scaled",
-            Self::Unchanged => "unchanged",
-            Self::Refused => "refused",
-            Self::RolledBack => "rolled_back",
-            Self::Failed => "failed",
-            Self::Interrupted => "interrupted",
-            Self::Planned => "planned",
-        }
-    }
-}
-
-/// The services that were not named: proof that they kept their containers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Untouched {
-    /// How many containers they have.
-    pub containers: usize,
-    /// Names of containers that are gone or new all the same.
-    pub changed: Vec<String>,
-}
-
-/// Why a run failed, and what was done about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub error: Error,
-    /// The service that it failed at, where one can be named.
-    pub service: Option<String>,
-    /// The last lines of the failed replicas, by name.
-    pub logs: Vec<(String, String)>,
-    pub aftermath: Aftermath,
-}
-
-/// What was done after a failure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Aftermath {
-    /// Nothing had been changed yet.
-    Untouched,
-    RolledBack,
-    /// The roll-back failed as well; the reason.
-    RollbackFailed(String),
-    /// Left as it is: `--keep`, or a failure that a roll-back would not mend.
-    Kept,
 }
 
 /// A failure on the way, before anything was done about it.
@@ -444,7 +311,7 @@ impl<'a> Run<'a> {
                     to: change.to,
                     running: count(new, Replica::is_running),
                     healthy: healthy(new),
-                    outcome: outcome(change.is_none(), failure.as_ref()),
+                    outcome: result::outcome(change.is_none(), failure.as_ref()),
                     took: done.get(name).copied().unwrap_or_else(|| {
                         if change.is_none() {
                             Duration::ZERO
@@ -480,31 +347,4 @@ impl<'a> Run<'a> {
         });
         self.result(&before, Some(failure))
     }
-}
-
-fn outcome(unchanged: bool, failure: Option<&Failure>) -> Outcome {
-    match failure {
-        _ if unchanged => Outcome::Unchanged,
-        None => Outcome::Scaled,
-        Some(failure) => match failure.aftermath {
-            Aftermath::RolledBack => Outcome::RolledBack,
-            Aftermath::Untouched if failure.error.exit == Exit::Interrupted => Outcome::Interrupted,
-            Aftermath::Untouched | Aftermath::RollbackFailed(_) | Aftermath::Kept => {
-                Outcome::Failed
-            }
-        },
-    }
-}
-
-/// How many of the replicas fit.
-pub fn count(replicas: &[Replica], fits: impl Fn(&Replica) -> bool) -> u32 {
-    u32::try_from(replicas.iter().filter(|replica| fits(replica)).count()).unwrap_or(u32::MAX)
-}
-
-/// How many replicas are healthy; `None` where none has a healthcheck that speaks.
-pub fn healthy(replicas: &[Replica]) -> Option<u32> {
-    replicas
-        .iter()
-        .any(|replica| replica.health.is_some())
-        .then(|| count(replicas, |replica| replica.health == Some(Health::Healthy)))
 }

@@ -1,8 +1,8 @@
 //! `rscale check`: the preflight alone.
 
-use super::scaling;
 use super::selection::{Wish, known_services};
 use super::session::{Session, host_reads};
+use super::surroundings::surroundings;
 use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
 use crate::preflight::{self, Finding, Question};
@@ -45,7 +45,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
         vec![asked]
     };
     let all = questions.iter().flat_map(preflight::granted).collect();
-    let surroundings = scaling::surroundings(reach, &project, &all, host_reads()).await?;
+    let surroundings = surroundings(reach, &project, &all, host_reads()).await?;
     let examine = |wish: &Wish| {
         let question = Question {
             project: &project,

@@ -4,13 +4,23 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::scaling::{HostFacts, Scaling};
 use super::selection::{Asked, known_services};
+use super::surroundings::HostFacts;
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::gather::Reach;
 use crate::lock::{self, Attempt, Holder, ProjectLock};
 use crate::project::Project;
+
+/// What the lock is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose<'a> {
+    pub asked: &'a Asked,
+    /// Nothing will be changed.
+    pub dry_run: bool,
+    /// How long another run is waited for.
+    pub lock_timeout: Duration,
+}
 
 /// Reads the project, and takes its lock unless nothing will be changed.
 ///
@@ -19,12 +29,12 @@ use crate::project::Project;
 /// be another, or the lock is taken, it is done again in the slower order.
 pub async fn read_locked(
     reach: Reach<'_>,
-    scaling: &Scaling,
+    purpose: Purpose<'_>,
     host: &HostFacts,
     note: &dyn Fn(&str),
 ) -> Result<(Project, Option<ProjectLock>)> {
     let likely = &host.likely_name;
-    let early = if scaling.dry_run {
+    let early = if purpose.dry_run {
         None
     } else {
         match lock::attempt(&path(host, likely), &holder(host))? {
@@ -33,7 +43,7 @@ pub async fn read_locked(
         }
     };
     let listing = async {
-        let counts = scaling.dry_run || early.is_some();
+        let counts = purpose.dry_run || early.is_some();
         if counts {
             Some(reach.replicas(likely).await)
         } else {
@@ -42,17 +52,17 @@ pub async fn read_locked(
     };
     let (declared, listed) = tokio::join!(reach.declared(likely), listing);
     let declared = declared?;
-    if let Asked::Named(targets) = &scaling.asked {
+    if let Asked::Named(targets) = purpose.asked {
         known_services(&declared, targets.0.keys())?;
     }
     if let Some(listed) = listed.filter(|_| declared.name == *likely) {
         return Ok((Project::new(declared, listed?), early));
     }
     drop(early);
-    let lock = if scaling.dry_run {
+    let lock = if purpose.dry_run {
         None
     } else {
-        Some(take_lock(reach, &declared.name, scaling, host, note).await?)
+        Some(take_lock(reach, &declared.name, purpose, host, note).await?)
     };
     let replicas = reach.replicas(&declared.name).await?;
     Ok((Project::new(declared, replicas), lock))
@@ -70,7 +80,7 @@ fn holder(host: &HostFacts) -> Holder {
 async fn take_lock(
     reach: Reach<'_>,
     project: &str,
-    scaling: &Scaling,
+    purpose: Purpose<'_>,
     host: &HostFacts,
     note: &dyn Fn(&str),
 ) -> Result<ProjectLock> {
@@ -85,8 +95,8 @@ async fn take_lock(
         if reach.executor.interrupted() {
             return Err(Error::interrupted());
         }
-        if began.elapsed() >= scaling.lock_timeout {
-            let limit = duration::show(scaling.lock_timeout);
+        if began.elapsed() >= purpose.lock_timeout {
+            let limit = duration::show(purpose.lock_timeout);
             return Err(Error::failed(format!(
                 "{other} still scales project `{project}` after {limit}"
             ))

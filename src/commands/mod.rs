@@ -11,6 +11,7 @@ pub mod scaling;
 pub mod selection;
 mod session;
 mod status;
+pub mod surroundings;
 
 use clap::ArgMatches;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::scaling::{self, Scaled, Scaling};
 use super::selection::Asked;
 use super::session::{Session, host_reads};
+use super::surroundings::HostFacts;
 use crate::apply::{Aftermath, ApplyOptions, Failure};
 use crate::cli::{PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
@@ -121,7 +122,7 @@ fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
 /// Scales, prints, and says how it ended.
 pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
     let ui = session.ui;
-    let surroundings = scaling::HostFacts {
+    let surroundings = HostFacts {
         engine_address: host::engine_address(),
         reads: host_reads(),
         likely_name: session.likely_name.clone(),

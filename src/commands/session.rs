@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::scaling::HostReads;
+use super::surroundings::HostReads;
 use crate::cli::ProjectArgs;
 use crate::engine::cause::explain_reading;
 use crate::engine::compose::{Compose, Generation};

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rscale::apply::{ApplyOptions, Event};
-use rscale::commands::scaling::{HostFacts, Scaled, Scaling, scale};
+use rscale::commands::scaling::{Scaled, Scaling, scale};
 use rscale::commands::selection::Asked;
+use rscale::commands::surroundings::HostFacts;
 use rscale::engine::compose::{Compose, Generation};
 use rscale::error::Error;
 use rscale::exec::recording::RecordingExecutor;
