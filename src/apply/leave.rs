@@ -211,13 +211,15 @@ impl Run<'_> {
             }
             (self.emit)(Event::Note(format!("{message}; going on")));
         }
-        if !drain.wait.is_zero() {
+        let interrupted = || self.reach.executor.interrupted() && !self.rolling_back.get();
+        // An interruption during the command does not end a rest that begins after it.
+        if !drain.wait.is_zero() && !interrupted() {
             let rest = self.reach.executor.pause(drain.wait);
             let (what, limit) = (WaitingFor::DrainWait, Some(drain.wait));
             self.watched(service, || drained.len(), what, limit, rest)
                 .await;
         }
-        if self.reach.executor.interrupted() && !self.rolling_back.get() {
+        if interrupted() {
             return Err(Stop::new(Error::interrupted()).at(service));
         }
         Ok(())

@@ -321,4 +321,32 @@ services:
             assert_eq!(show_bytes(bytes), text);
         }
     }
+
+    #[test]
+    fn each_replica_of_the_target_takes_connections() {
+        let yaml = "services: {web: {image: a, x-rscale: {connections: {pool: 10}}}, \
+                    pool: {image: b, x-rscale: {max-connections: 25}}}";
+        for (pools, count, kinds) in [
+            (1, 3, vec!["error"]),
+            (2, 3, vec![]),
+            (2, 6, vec!["error"]),
+            (0, 2, vec![]),
+        ] {
+            let scene = Scene::new(yaml).running("web", 1).running("pool", pools);
+            let found = scene.kinds(Rule::Connections, &[("web", count)]);
+            assert_eq!(found, kinds, "{pools} pools, {count}");
+        }
+        // The pool may grow in the same scale.
+        let scene = Scene::new(yaml).running("web", 1).running("pool", 1);
+        let both = [("web", 5), ("pool", 2)];
+        assert_eq!(scene.kinds(Rule::Connections, &both), [""; 0]);
+        let [finding] = &scene.found(Rule::Connections, &[("web", 6), ("pool", 2)])[..] else {
+            panic!("one finding");
+        };
+        assert!(
+            finding.hint.contains("max-connections: 30"),
+            "{}",
+            finding.hint
+        );
+    }
 }

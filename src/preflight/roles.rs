@@ -201,6 +201,23 @@ mod tests {
     use super::super::testing::Scene;
 
     #[test]
+    fn what_takes_jobs_from_a_store_is_none() {
+        for (command, kinds) in [
+            ("celery -A x worker", vec![]),
+            ("gunicorn app", vec!["error"]),
+        ] {
+            let scene = Scene::new(&format!(
+                "services: {{web: {{image: team/rabbitmq-jobs, command: {command}, volumes: ['data:/data']}}}}"
+            ));
+            assert_eq!(
+                scene.kinds(Rule::Stateful, &[("web", 2)]),
+                kinds,
+                "{command}"
+            );
+        }
+    }
+
+    #[test]
     fn refuses_several_runs_of_a_job_that_others_wait_for() {
         for (condition, count, kinds) in [
             ("service_completed_successfully", 2, vec!["error"]),

@@ -133,6 +133,24 @@ fn interrupted_while_it_drains_every_replica_stays() {
 }
 
 #[test]
+fn interrupted_in_the_grace_it_says_what_it_waits_for_and_brings_the_replica_back() {
+    let Some(project) = up("{stop-timeout: 20s}", 2) else {
+        return;
+    };
+    let before = project.all_ids();
+    let run = project.start(&["worker=1"]);
+    project.wait_until("it stops", || !noted(&project, "term").is_empty());
+    run.signal(Signal::INT);
+    run.ended()
+        .exited(130)
+        .says("interrupted: what stops of `worker` was told so already");
+    project.wait_until("it is back", || project.running()["worker"] == 2);
+    // Its job was done, and it came back as it was or as a new one.
+    assert_eq!(noted(&project, "end").len(), 1);
+    assert_eq!(project.all_ids().len(), before.len());
+}
+
+#[test]
 fn a_replica_that_stays_after_all_takes_work_again() {
     let policy = "{drain: {exec: [touch, /draining], wait: 60s, undo: [rm, /draining]}}";
     let Some(project) = up(policy, 2) else { return };

@@ -98,6 +98,16 @@ fn a_balancer_of_another_project_is_told_too() {
 }
 
 #[test]
+fn one_balancer_is_told_of_two_services_one_after_the_other() {
+    let told = "x-rscale: {refresh: [{service: front, exec: [sh, -c, 'mkdir /tmp/one || exit 5; sleep 1; rmdir /tmp/one']}]}";
+    let yaml =
+        format!("services: {{web: {{<<: *app, {told}}}, api: {{<<: *app, {told}}}, front: *app}}");
+    let Some(project) = up(&yaml) else { return };
+    project.rscale(&["web=3", "api=3"]).succeeded();
+    project.rscale(&["web=1", "api=1"]).succeeded();
+}
+
+#[test]
 fn a_refresh_that_fails_shows_what_it_said_and_leaves_the_replicas() {
     let yaml = SHOP.replace(
         "echo $$RSCALE_PROJECT",

@@ -7,6 +7,7 @@ use rscale::apply::{Aftermath, Event, WaitingFor};
 use super::agreed;
 use super::scenario::{Scenario, Story};
 use super::simulation::{Effect, Fate, Fault};
+use crate::support::fake::Container;
 
 const SHOP: &str = "
 services:
@@ -82,6 +83,29 @@ async fn every_wave_is_told_so_that_its_replicas_serve() {
         told[0].contains("RSCALE_REPLICAS=shop-web-1 shop-web-2'"),
         "{told:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_runs_is_told_and_told_of() {
+    let broken = |service: &str, number| Container::new(service, number, "exited");
+    let story = shop(1)
+        .container(broken("front", 2))
+        .container(broken("web", 2))
+        .fate("shop-web-2", Fate::WillNotStart("no"))
+        .asks("web=3")
+        .run()
+        .await;
+    // The roll-back leaves the broken one as it was.
+    let changes = story.changes();
+    let told: Vec<&&str> = changes
+        .iter()
+        .filter(|line| line.contains("reload"))
+        .collect();
+    let [told] = told.as_slice() else {
+        panic!("{changes:?}")
+    };
+    assert!(told.contains("RSCALE_REPLICAS=shop-web-1 "), "{told}");
+    assert!(told.contains("shop-front-1"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,6 +217,8 @@ async fn interrupted_while_it_drains_nothing_goes() {
     let scaled = story.scaled();
     assert_eq!(scaled.exit.code(), 130, "{}", story.told());
     assert!(!story.told().contains("docker stop"), "{}", story.told());
+    // It does not rest for the drain's 5 seconds before it gives up.
+    assert!(story.took < Duration::from_secs(5), "{:?}", story.took);
     story.keeps("web");
     let hints = &scaled.failure.as_ref().unwrap().error.hints;
     assert!(
