@@ -11,10 +11,9 @@ use super::{Event, Run, Stop, WaitingFor};
 use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
 use crate::engine::steps::{hook, names, shares};
 use crate::error::{Error, Exit};
-use crate::exec::{CommandError, CommandSpec, OnInterrupt};
+use crate::exec::{CommandError, OnInterrupt};
 use crate::plan::{RefreshOthers, Remove, Step, Victim, drain};
 use crate::project::declared::Hook;
-use crate::project::policy::Drain;
 
 /// How long the first replica has been gone when balancers are told although others still finish; those
 /// that end together are told of together.
@@ -23,8 +22,15 @@ const BEFORE_EARLY_REFRESH: Duration = Duration::from_secs(1);
 const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Run<'_> {
-    /// Takes away replicas of several services at the same time, each followed by its refresh.
+    /// Takes away replicas of several services at the same time, each followed by its refresh. None goes
+    /// before all are drained: where one cannot be, those of the other services stay as well.
     pub(super) async fn remove_all(&self, steps: &[Step]) -> Result<(), Stop> {
+        let drains = steps.iter().filter_map(|step| match step {
+            Step::Remove(step) => Some(self.drain(step)),
+            _ => None,
+        });
+        let drained: Result<(), Stop> = join_all(drains).await.into_iter().collect();
+        drained?;
         let service_of = |step: &Step| match step {
             Step::Remove(step) => step.service.clone(),
             Step::Refresh(step) => step.service.clone(),
@@ -41,7 +47,7 @@ impl Run<'_> {
             });
             for step in of_service {
                 match step {
-                    Step::Remove(step) => self.remove(step, false, refresh).await?,
+                    Step::Remove(step) => self.end_drained(step, false, refresh).await?,
                     Step::Refresh(step) => self.refresh(step).await?,
                     _ => {}
                 }
@@ -51,9 +57,15 @@ impl Run<'_> {
         join_all(chains).await.into_iter().collect()
     }
 
-    /// Removes replicas, with `volumes` their anonymous volumes too. Balancers are told of those that have
-    /// ended while others still finish.
-    pub(super) async fn remove(
+    /// Takes away what this run created, with its anonymous volumes.
+    pub(super) async fn remove_created(&self, step: &Remove) -> Result<(), Stop> {
+        self.drain(step).await?;
+        self.end_drained(step, true, None).await
+    }
+
+    /// Stops and removes replicas, with `volumes` their anonymous volumes too. Balancers are told of those
+    /// that have ended while others still finish.
+    async fn end_drained(
         &self,
         step: &Remove,
         volumes: bool,
@@ -61,9 +73,6 @@ impl Run<'_> {
     ) -> Result<(), Stop> {
         let service = &step.service;
         let running = names(&step.victims, |victim| victim.running);
-        if let Some(drain) = &step.drain {
-            self.drain(step, drain).await?;
-        }
         for hook in &step.pre_stop {
             let failures = self
                 .run_inside(&running, hook, HOOK_TIMEOUT, OnInterrupt::Finish)
@@ -178,12 +187,12 @@ impl Run<'_> {
 
     /// Has replicas finish what they are at. When a command fails none of them goes, unless forced or in
     /// a roll-back.
-    async fn drain(&self, step: &Remove, drain: &Drain) -> Result<(), Stop> {
+    async fn drain(&self, step: &Remove) -> Result<(), Stop> {
         let service = &step.service;
         let drained = names(&step.victims, Victim::can_drain);
-        if drained.is_empty() {
+        let Some(drain) = step.drain.as_ref().filter(|_| !drained.is_empty()) else {
             return Ok(());
-        }
+        };
         let hook = hook(&drain.exec);
         // It may block until a job is done, so an interruption does not wait for its end.
         let commands = self.run_inside(&drained, &hook, drain.timeout, OnInterrupt::Ask);
@@ -235,8 +244,8 @@ impl Run<'_> {
     ) -> Vec<(&'n str, CommandError)> {
         let runs = names.iter().map(|name| async move {
             let spec = self.reach.engine.exec(name, hook, timeout);
-            let spec: CommandSpec = spec.on_interrupt(on_interrupt);
-            self.change(&spec).await.err().map(|error| (*name, error))
+            let changed = self.change(&spec.on_interrupt(on_interrupt)).await;
+            changed.err().map(|error| (*name, error))
         });
         join_all(runs).await.into_iter().flatten().collect()
     }

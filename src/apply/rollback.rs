@@ -97,7 +97,7 @@ impl Run<'_> {
     async fn roll_back(&self, now: Project, unsettled: bool) -> Result<(), Error> {
         self.rolling_back.set(true);
         let touched = self.touched();
-        let removed = self.remove_created(&touched, now).await;
+        let removed = self.remove_all_created(&touched, now).await;
         let settled = if unsettled {
             self.remove_latecomers(&touched).await
         } else {
@@ -135,13 +135,13 @@ impl Run<'_> {
         outcome
     }
 
-    async fn remove_created(&self, touched: &Counts, now: Project) -> Result<(), Error> {
+    async fn remove_all_created(&self, touched: &Counts, now: Project) -> Result<(), Error> {
         let created = touched
             .keys()
             .filter_map(|service| self.created(service, now.replicas(service)));
         let removals: Vec<Remove> = created.collect();
         // Their anonymous volumes are as new as they are.
-        let removals = removals.iter().map(|step| self.remove(step, true, None));
+        let removals = removals.iter().map(|step| self.remove_created(step));
         let outcomes = join_all(removals).await;
         let outcome: Result<(), Stop> = outcomes.into_iter().collect();
         outcome.map_err(|stop| stop.error)
@@ -157,7 +157,7 @@ impl Run<'_> {
             let services = touched.keys().flat_map(|service| now.replicas(service));
             if services.into_iter().any(|replica| self.is_new(replica)) {
                 quiet = 0;
-                self.remove_created(touched, now).await?;
+                self.remove_all_created(touched, now).await?;
             } else {
                 quiet += 1;
             }

@@ -72,11 +72,9 @@ fn refreshes(project: &Project, step: &RefreshOthers, engine: &dyn Engine) -> Ve
             Some(other) if other != project.name() => {
                 vec![engine.replica_name(other, &refresh.service, 1)]
             }
-            _ => project
-                .replicas(&refresh.service)
-                .iter()
-                .filter(|replica| replica.is_running())
-                .map(|replica| replica.name.clone())
+            _ => running_names(project.replicas(&refresh.service))
+                .into_iter()
+                .map(str::to_owned)
                 .collect(),
         };
         let containers = containers.iter();

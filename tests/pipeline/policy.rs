@@ -182,6 +182,19 @@ async fn replicas_that_were_stopped_and_come_back_take_work_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_that_fails_keeps_the_replicas_of_other_services_as_well() {
+    let story = shop(2)
+        .fault(fails("shop-web-2 touch"))
+        .asks("web=1 worker=1")
+        .run()
+        .await;
+    assert_eq!(story.scaled().exit.code(), 1);
+    assert!(!story.told().contains("docker stop"), "{}", story.told());
+    story.keeps("web");
+    story.keeps("worker");
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_force_a_drain_that_fails_is_said_and_the_rest_is_done() {
     let story = shop(2)
         .fault(fails("shop-web-2 touch"))
