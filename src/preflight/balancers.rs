@@ -84,6 +84,22 @@ impl Balancer {
         }
     }
 
+    /// Whether a text says where requests go: certificates and the like are mounted beside configurations.
+    fn is_routing(self, text: &str) -> bool {
+        let directives: &[&str] = match self {
+            Self::Nginx => &[
+                "proxy_pass",
+                "uwsgi_pass",
+                "grpc_pass",
+                "fastcgi_pass",
+                "upstream",
+            ],
+            Self::HaProxy => &["server", "server-template"],
+            Self::Caddy => &["reverse_proxy", "php_fastcgi"],
+        };
+        words(text).any(|word| directives.contains(&word))
+    }
+
     /// Whether a configuration has it ask for addresses again and again.
     fn follows_names(self, configuration: &str) -> bool {
         let directive = match self {
@@ -191,6 +207,7 @@ pub fn stale_upstream(question: &Question, findings: &mut Vec<Finding>) {
         let name = &service.name;
         for (front, balancer) in balancers(project).filter(|(other, _)| other.name != *name) {
             let configuration = question.surroundings.configurations.get(&front.name);
+            let configuration = configuration.filter(|text| balancer.is_routing(text));
             let is_behind = match configuration {
                 Some(text) => !balancer.follows_names(text) && words(text).any(|word| word == name),
                 None => front.depends_on.contains_key(name),
@@ -287,7 +304,14 @@ services:
             // Nothing changes.
             (front, None, 1, 0),
             (front, Some("proxy_pass http://web:8000;"), 3, 1),
-            (front, Some("# proxy_pass http://web:8000;"), 3, 0),
+            (
+                front,
+                Some("# proxy_pass http://web:8000;\nproxy_pass http://other;"),
+                3,
+                0,
+            ),
+            // Not where requests go, so what it depends on counts.
+            (front, Some("-----BEGIN CERTIFICATE-----"), 3, 1),
             (front, Some("proxy_pass http://web-api:8000;"), 3, 0),
             (
                 front,
