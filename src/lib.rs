@@ -17,6 +17,7 @@ pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod gather;
+pub mod load;
 pub mod lock;
 pub mod plan;
 pub mod preflight;

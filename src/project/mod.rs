@@ -2,11 +2,13 @@
 //!
 //! Pure: commands' output goes in, a [`Project`] comes out. Who runs the commands is not its business.
 
+pub mod address;
 mod config;
 pub mod declared;
 pub mod observed;
 pub mod policy;
 pub mod target;
+pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,86 @@
+//! Reaching the hosts of a project from outside of it: by a published port, else by the container's address.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::error::{Error, Result};
+use crate::project::address::Address;
+
+/// How the services of a project are reached, by the host names that their clients use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses(pub BTreeMap<String, Host>);
+
+/// One service as a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    pub service: String,
+    /// Where its ports are published on the engine's machine, by the port inside.
+    pub published: BTreeMap<u16, SocketAddr>,
+    /// Addresses of its running replicas; empty where they cannot be reached from here (an engine on
+    /// another machine or inside of a virtual one).
+    pub containers: Vec<IpAddr>,
+    /// Whether any replica runs.
+    pub runs: bool,
+}
+
+/// Where to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The host as it was written: a server's certificate carries this name.
+    pub host: String,
+    pub port: u16,
+    /// Where it really is; `None` leaves `host` to the resolver.
+    pub at: Option<SocketAddr>,
+}
+
+impl Endpoint {
+    /// Where to open a connection: addresses to try one after another.
+    ///
+    /// # Errors
+    /// The name cannot be resolved.
+    pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        match self.at {
+            Some(at) => Ok(vec![at]),
+            None => Ok(tokio::net::lookup_host((self.host.as_str(), self.port))
+                .await?
+                .collect()),
+        }
+    }
+}
+
+impl Addresses {
+    /// Where an address of the project's own files leads from here.
+    ///
+    /// # Errors
+    /// Exit 4: the host is a service that does not run, or runs where it cannot be reached; the hint says
+    /// what to publish.
+    pub fn endpoint(&self, address: &Address) -> Result<Endpoint> {
+        let (name, port) = (address.host(), address.port());
+        let endpoint = |at| Endpoint {
+            host: name.to_owned(),
+            port,
+            at,
+        };
+        let Some(host) = self.0.get(name) else {
+            if name == "host.docker.internal" {
+                return Ok(endpoint(Some(SocketAddr::from(([127, 0, 0, 1], port)))));
+            }
+            return Ok(endpoint(None));
+        };
+        if let Some(published) = host.published.get(&port) {
+            return Ok(endpoint(Some(*published)));
+        }
+        if let Some(address) = host.containers.first() {
+            return Ok(endpoint(Some(SocketAddr::new(*address, port))));
+        }
+        let service = &host.service;
+        Err(if host.runs {
+            Error::unusable(format!("`{service}` cannot be reached from here")).hint(format!(
+                "publish its port: services.{service}.ports: [\"127.0.0.1:{port}:{port}\"]"
+            ))
+        } else {
+            Error::unusable(format!("`{service}` does not run"))
+                .hint(format!("start it: docker compose up --detach {service}"))
+        })
+    }
+}
