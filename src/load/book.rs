@@ -40,7 +40,6 @@ pub struct Book {
     began: Instant,
     began_at: SystemTime,
     ledger: RefCell<Ledger>,
-    latest: RefCell<Instant>,
     changed: Notify,
 }
 
@@ -54,7 +53,6 @@ impl Book {
             began: now,
             began_at: SystemTime::now(),
             ledger: RefCell::new(Ledger::new(kinds)),
-            latest: RefCell::new(now),
             changed: Notify::new(),
         }
     }
@@ -284,11 +282,6 @@ impl Book {
             .collect()
     }
 
-    /// How long nothing has come back.
-    pub fn quiet_for(&self) -> Duration {
-        self.latest.borrow().elapsed()
-    }
-
     /// Whether latency counts from the time at which a task was due.
     pub fn is_open(&self) -> bool {
         matches!(self.pace.arrival, Arrival::Open { .. })
@@ -299,7 +292,6 @@ impl Book {
     }
 
     fn touch(&self) {
-        *self.latest.borrow_mut() = Instant::now();
         self.changed.notify_waiters();
     }
 
