@@ -176,7 +176,7 @@ impl Book {
     }
 
     /// The result is there. The first one of a task counts.
-    pub fn finished(&self, task: u32, outcome: Outcome) {
+    pub fn finished(&self, task: u32, outcome: &Outcome) {
         let now = self.now();
         if self.ledger.borrow_mut().finished(task, now, outcome) {
             self.touch();
@@ -333,16 +333,16 @@ mod tests {
                 .await
                 .is_err()
         );
-        book.finished(first[1].task, Outcome::Done);
+        book.finished(first[1].task, &Outcome::Done);
         let second = book.take(&kinds, 100).await;
         assert_eq!((second.len(), second[0].kind), (1, 1));
         assert!(!book.is_settled(&kinds));
         for task in 0..5 {
-            book.finished(task, Outcome::Done);
+            book.finished(task, &Outcome::Done);
         }
         assert_eq!(book.take(&kinds, 100).await.len(), 1);
         assert!(book.take(&kinds, 100).await.is_empty());
-        book.finished(5, Outcome::Failed("X".into()));
+        book.finished(5, &Outcome::Failed("X".into()));
         book.settled(&kinds).await;
         assert!(book.is_settled(&kinds));
     }
@@ -378,7 +378,7 @@ mod tests {
             Arrival::Closed { in_flight: Some(1) },
         );
         let ticket = book.take(&[0], 1).await[0];
-        book.finished(ticket.task, Outcome::Done);
+        book.finished(ticket.task, &Outcome::Done);
         assert!(!book.is_settled(&[0]));
         tokio::time::advance(Duration::from_millis(1100)).await;
         assert!(book.take(&[0], 1).await.is_empty());
@@ -389,7 +389,7 @@ mod tests {
     async fn details_are_waited_for_but_not_for_ever() {
         let book = book(Amount::Tasks(1), Arrival::Closed { in_flight: None });
         let ticket = book.take(&[0], 1).await[0];
-        book.finished(ticket.task, Outcome::Done);
+        book.finished(ticket.task, &Outcome::Done);
         let began = tokio::time::Instant::now();
         book.detailed(Duration::from_secs(2)).await;
         assert_eq!(began.elapsed().as_secs(), 2);

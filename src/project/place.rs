@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 pub struct Place(pub String);
 
 impl Place {
+    #[must_use]
     pub fn child(&self, key: &str) -> Self {
         Self(format!("{}.{key}", self.0))
     }
