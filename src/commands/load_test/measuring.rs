@@ -114,7 +114,8 @@ impl Measurement {
         Ok(Measured { result, failure })
     }
 
-    async fn site(&self, reach: Reach<'_>, request: &Request<'_>) -> Result<Site> {
+    /// How the brokers and servers are reached, and who is who.
+    pub async fn site(&self, reach: Reach<'_>, request: &Request<'_>) -> Result<Site> {
         let mut hosts = BTreeSet::new();
         for task in &self.plan.types {
             match &task.work {
