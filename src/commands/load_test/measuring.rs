@@ -14,6 +14,7 @@ use crate::load::measure::measure;
 use crate::load::pace::Arrival as Pacing;
 use crate::load::run::{self, Ending, LoadEvent, Plan, Ran};
 use crate::load::site::{Names, Site};
+use crate::load::threshold::slug;
 use crate::project::Project;
 use crate::project::address::Address;
 use crate::project::observed::Replica;
@@ -46,13 +47,9 @@ impl Measurement {
     ) -> Result<Self> {
         let project = reach.project(likely_name).await?;
         let workload = workload(request.work, &project)?;
-        let names: Vec<&str> = workload
-            .types
-            .iter()
-            .map(|task| task.name.as_str())
-            .collect();
+        let slugs: Vec<String> = workload.types.iter().map(|task| slug(&task.name)).collect();
         for threshold in &request.thresholds {
-            threshold.check(&names)?;
+            threshold.check(&slugs)?;
         }
         Ok(Self {
             project,
