@@ -11,6 +11,7 @@
 pub mod address;
 pub mod book;
 pub mod depth;
+pub mod discover;
 pub mod distribution;
 pub mod drivers;
 pub mod id;
@@ -19,6 +20,7 @@ pub mod measure;
 pub mod pace;
 pub mod run;
 pub mod site;
+pub mod threshold;
 
 use crate::error::Result;
 use crate::exec::LocalFuture;
