@@ -8,6 +8,8 @@ mod failure;
 mod replica;
 mod request;
 mod sending;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -129,12 +129,12 @@ impl Share<'_> {
                             },
                         );
                     }
-                    book.finished(task, outcome(answer.status));
+                    book.finished(task, &outcome(answer.status));
                     return;
                 }
                 Err(Failure::Unsent(_)) if !last => {}
                 Err(Failure::Unsent(class) | Failure::Sent(class)) => {
-                    book.finished(task, Outcome::Failed(class.to_owned()));
+                    book.finished(task, &Outcome::Failed(class.to_owned()));
                     return;
                 }
             }
