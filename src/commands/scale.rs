@@ -79,6 +79,7 @@ fn misspelt_command(word: &str) -> Option<&'static str> {
         "scale-all",
         "status",
         "check",
+        "load-test",
         "completions",
         "man",
         "help",

@@ -11,6 +11,7 @@
 pub mod address;
 pub mod book;
 pub mod depth;
+pub mod discover;
 pub mod distribution;
 pub mod drivers;
 pub mod id;
