@@ -367,7 +367,7 @@ fn note(book: &Book, confirmed: &mut Vec<lapin::Result<(u32, Confirmation)>>) ->
     for task in &returned {
         book.unsent(*task, "unroutable");
         // Only where its own confirmation was quicker.
-        book.finished(*task, Outcome::Failed("unroutable".into()));
+        book.finished(*task, &Outcome::Failed("unroutable".into()));
     }
     for task in taken {
         if !returned.contains(&task) {

@@ -99,7 +99,7 @@ impl Listener<'_> {
                 let execution = execution.filter(|seconds| seconds.is_finite());
                 self.book.word(task, Word { execution, ..word });
                 // Where the result has come, it came first; a task may also be told to leave none.
-                self.book.finished(task, Outcome::Done);
+                self.book.finished(task, &Outcome::Done);
             }
             What::Failed(class) => {
                 self.book.word(task, word);
@@ -118,7 +118,7 @@ impl Listener<'_> {
         if !self.by_events {
             memory.failed.push_back((Instant::now(), task, outcome));
         } else {
-            self.book.finished(task, outcome);
+            self.book.finished(task, &outcome);
         }
     }
 
@@ -126,7 +126,7 @@ impl Listener<'_> {
         let old = |(at, ..): &(Instant, u32, Outcome)| at.elapsed() >= EVENT_COUNTS_AFTER;
         while memory.failed.front().is_some_and(old) {
             if let Some((_, task, outcome)) = memory.failed.pop_front() {
-                self.book.finished(task, outcome);
+                self.book.finished(task, &outcome);
             }
         }
     }
@@ -136,7 +136,7 @@ impl Listener<'_> {
             return;
         };
         match state {
-            Some(State::Ended(outcome)) => self.book.finished(task, outcome),
+            Some(State::Ended(outcome)) => self.book.finished(task, &outcome),
             // Where events are on, they tell it.
             Some(State::Retry) if !self.events_on => self.book.retried(task),
             _ => {}
