@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -11,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::apply::{Event, Progress, Waiting};
 use crate::duration;
 use crate::error::Error;
+use crate::load::ledger::Tally;
 use crate::report::text::{self, Paint};
 
 /// Columns below which the bar itself makes room for its words.
@@ -194,6 +196,23 @@ impl Ui {
             Event::Output(line) if self.is_verbose() => self.say(&format!("  | {}", line.trim())),
             Event::Output(_) => {}
         }
+    }
+
+    /// Shows how far a task type of a load test is. Without a terminal nothing is said: the figures follow.
+    pub fn load(&self, name: &str, warmup: bool, total: Option<u32>, tally: Tally) {
+        let Some(bar) = self.bar(name) else { return };
+        let ended = tally.done + tally.failed;
+        let total = total.unwrap_or(tally.issued).max(1);
+        bar.set_length(u64::from(total));
+        bar.set_position(u64::from(ended));
+        let mut message = format!("{ended}/{total} done");
+        if tally.failed > 0 {
+            let _ = write!(message, " · {} failed", tally.failed);
+        }
+        if warmup {
+            message.push_str(" · warming up");
+        }
+        bar.set_message(message);
     }
 
     /// Takes the bars away.

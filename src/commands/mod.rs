@@ -3,8 +3,10 @@
 mod check;
 pub mod complete;
 mod completions;
+mod load_test;
 mod locking;
 mod man;
+pub mod queues;
 mod reference;
 mod scale;
 pub mod scaling;
@@ -77,6 +79,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Error> {
             let request = check::Request::new(&args)?;
             check::run(&session(&cli.project).await?, &request).await
         }
+        Some(Command::LoadTest(args)) => load_test::run(&session(&cli.project).await?, &args).await,
         Some(Command::Completions(_) | Command::Man | Command::Reference(_)) => {
             unreachable!("answered above")
         }

@@ -7,7 +7,7 @@ use schemars::schema_for;
 
 use crate::cli::{Cli, Reference};
 use crate::error::Exit;
-use crate::report::json;
+use crate::report::{json, load_test};
 use crate::ui::Ui;
 
 /// Prints the reference asked for.
@@ -17,6 +17,8 @@ pub fn run(what: Reference, ui: &Ui) -> Exit {
         Reference::StatusSchema => json::render(&schema_for!(json::Status)),
         Reference::ScaleSchema => json::render(&schema_for!(json::Scale)),
         Reference::CheckSchema => json::render(&schema_for!(json::Check)),
+        Reference::LoadTestSchema => json::render(&schema_for!(load_test::LoadTest)),
+        Reference::SweepSchema => json::render(&schema_for!(load_test::Sweep)),
     };
     ui.data(&text);
     Exit::Done

@@ -3,6 +3,7 @@
 //! docs/compose-semantics.md tells the whole story; the reasons beside the flags here are its short form.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Engine, EngineInfo, Milestone};
@@ -22,6 +23,9 @@ const UP_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Time limit of short changes, on top of what they are told to wait.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// `docker inspect --format`: a container's id, then its address on every network.
+const ADDRESSES_FORMAT: &str =
+    "{{.ID}}{{range .NetworkSettings.Networks}} {{.IPAddress}} {{.GlobalIPv6Address}}{{end}}";
 /// The label that Compose puts on every container of a project.
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 
@@ -167,6 +171,28 @@ impl Engine for Compose {
 
     fn parse_inspection(&self, stdout: &str) -> Result<Vec<Vitals>> {
         parse_vitals(stdout).map_err(|error| Self::unreadable("docker inspect", &error))
+    }
+
+    fn addresses(&self, ids: &[&str]) -> CommandSpec {
+        let args = [
+            "inspect",
+            "--type",
+            "container",
+            "--format",
+            ADDRESSES_FORMAT,
+        ];
+        Self::docker(args.into_iter().chain(ids.iter().copied()), READ_TIMEOUT)
+    }
+
+    fn parse_addresses(&self, stdout: &str) -> BTreeMap<String, Vec<IpAddr>> {
+        stdout
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                let id = words.next()?.to_owned();
+                Some((id, words.filter_map(|word| word.parse().ok()).collect()))
+            })
+            .collect()
     }
 
     fn hashes(&self) -> CommandSpec {

@@ -6,6 +6,7 @@ mod known;
 pub mod steps;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -58,6 +59,10 @@ pub trait Engine {
     /// # Errors
     /// The output is not what was asked for.
     fn parse_inspection(&self, stdout: &str) -> Result<Vec<Vitals>>;
+
+    /// Prints the network addresses of replicas, by id.
+    fn addresses(&self, ids: &[&str]) -> CommandSpec;
+    fn parse_addresses(&self, stdout: &str) -> BTreeMap<String, Vec<IpAddr>>;
 
     /// Prints the configuration hash of every service.
     fn hashes(&self) -> CommandSpec;

@@ -40,7 +40,6 @@ pub struct Book {
     began: Instant,
     began_at: SystemTime,
     ledger: RefCell<Ledger>,
-    latest: RefCell<Instant>,
     changed: Notify,
 }
 
@@ -54,7 +53,6 @@ impl Book {
             began: now,
             began_at: SystemTime::now(),
             ledger: RefCell::new(Ledger::new(kinds)),
-            latest: RefCell::new(now),
             changed: Notify::new(),
         }
     }
@@ -178,7 +176,7 @@ impl Book {
     }
 
     /// The result is there. The first one of a task counts.
-    pub fn finished(&self, task: u32, outcome: Outcome) {
+    pub fn finished(&self, task: u32, outcome: &Outcome) {
         let now = self.now();
         if self.ledger.borrow_mut().finished(task, now, outcome) {
             self.touch();
@@ -284,11 +282,6 @@ impl Book {
             .collect()
     }
 
-    /// How long nothing has come back.
-    pub fn quiet_for(&self) -> Duration {
-        self.latest.borrow().elapsed()
-    }
-
     /// Whether latency counts from the time at which a task was due.
     pub fn is_open(&self) -> bool {
         matches!(self.pace.arrival, Arrival::Open { .. })
@@ -299,7 +292,6 @@ impl Book {
     }
 
     fn touch(&self) {
-        *self.latest.borrow_mut() = Instant::now();
         self.changed.notify_waiters();
     }
 
@@ -341,16 +333,16 @@ mod tests {
                 .await
                 .is_err()
         );
-        book.finished(first[1].task, Outcome::Done);
+        book.finished(first[1].task, &Outcome::Done);
         let second = book.take(&kinds, 100).await;
         assert_eq!((second.len(), second[0].kind), (1, 1));
         assert!(!book.is_settled(&kinds));
         for task in 0..5 {
-            book.finished(task, Outcome::Done);
+            book.finished(task, &Outcome::Done);
         }
         assert_eq!(book.take(&kinds, 100).await.len(), 1);
         assert!(book.take(&kinds, 100).await.is_empty());
-        book.finished(5, Outcome::Failed("X".into()));
+        book.finished(5, &Outcome::Failed("X".into()));
         book.settled(&kinds).await;
         assert!(book.is_settled(&kinds));
     }
@@ -386,7 +378,7 @@ mod tests {
             Arrival::Closed { in_flight: Some(1) },
         );
         let ticket = book.take(&[0], 1).await[0];
-        book.finished(ticket.task, Outcome::Done);
+        book.finished(ticket.task, &Outcome::Done);
         assert!(!book.is_settled(&[0]));
         tokio::time::advance(Duration::from_millis(1100)).await;
         assert!(book.take(&[0], 1).await.is_empty());
@@ -397,7 +389,7 @@ mod tests {
     async fn details_are_waited_for_but_not_for_ever() {
         let book = book(Amount::Tasks(1), Arrival::Closed { in_flight: None });
         let ticket = book.take(&[0], 1).await[0];
-        book.finished(ticket.task, Outcome::Done);
+        book.finished(ticket.task, &Outcome::Done);
         let began = tokio::time::Instant::now();
         book.detailed(Duration::from_secs(2)).await;
         assert_eq!(began.elapsed().as_secs(), 2);

@@ -109,6 +109,9 @@ impl Ledger {
     }
 
     /// Writes a new task down and gives its number.
+    ///
+    /// # Panics
+    /// With the task after the 4294967295th; the pace counts in 32 bits as well.
     pub fn issue(&mut self, kind: Kind, intended: u64) -> u32 {
         let number = u32::try_from(self.records.len()).expect("fewer than 2^32 tasks");
         self.records.push(Record {
@@ -143,7 +146,7 @@ impl Ledger {
     }
 
     /// Whether it was news: the first result of a task counts.
-    pub fn finished(&mut self, task: u32, at: u64, outcome: Outcome) -> bool {
+    pub fn finished(&mut self, task: u32, at: u64, outcome: &Outcome) -> bool {
         let Some(record) = self.records.get(task as usize) else {
             return false;
         };
@@ -154,7 +157,7 @@ impl Ledger {
         if record.sent == UNKNOWN {
             self.sent(task, at);
         }
-        let class = match &outcome {
+        let class = match outcome {
             Outcome::Done => NOBODY,
             Outcome::Failed(class) => self.class(class),
         };
@@ -301,11 +304,11 @@ mod tests {
             ..Detail::default()
         };
         ledger.detail(a, execution);
-        assert!(ledger.finished(a, 9, Outcome::Done));
-        assert!(!ledger.finished(a, 10, Outcome::Failed("Late".into())));
+        assert!(ledger.finished(a, 9, &Outcome::Done));
+        assert!(!ledger.finished(a, 10, &Outcome::Failed("Late".into())));
         assert_eq!(ledger.undetailed(), 0);
         // The result may be faster than the confirmation of the message.
-        assert!(ledger.finished(b, 9, Outcome::Failed("ValueError".into())));
+        assert!(ledger.finished(b, 9, &Outcome::Failed("ValueError".into())));
         ledger.sent(b, 11);
         assert_eq!(
             (ledger.records[1].sent, ledger.records[1].state),
@@ -326,7 +329,7 @@ mod tests {
             (2, 1, 1, 0)
         );
         assert_eq!(ledger.error(&ledger.records[1]), Some("ValueError"));
-        ledger.finished(77, 1, Outcome::Done);
+        ledger.finished(77, 1, &Outcome::Done);
         ledger.detail(77, Detail::default());
     }
 

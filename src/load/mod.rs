@@ -11,6 +11,7 @@
 pub mod address;
 pub mod book;
 pub mod depth;
+pub mod discover;
 pub mod distribution;
 pub mod drivers;
 pub mod id;
@@ -18,7 +19,10 @@ pub mod ledger;
 pub mod measure;
 pub mod pace;
 pub mod run;
+pub mod scalability;
 pub mod site;
+pub mod sweep;
+pub mod threshold;
 
 use crate::error::Result;
 use crate::exec::LocalFuture;

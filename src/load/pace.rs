@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Tasks of a type in flight where a bound is needed and none was given.
+pub const IN_FLIGHT: u32 = 50;
+
 /// The pace of one task type; every type keeps its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {

@@ -11,7 +11,8 @@ use serde_yaml::Value;
 use super::declared::{
     Condition, Declared, Dependency, Hook, Mount, Network, Port, Published, Service,
 };
-use super::policy::{self, Policy};
+use super::load_section;
+use super::policy::Policy;
 use crate::duration;
 use crate::error::{Error, Result};
 
@@ -26,9 +27,6 @@ impl Declared {
                 .detail(error.to_string())
                 .hint("see it yourself: docker compose config")
         })?;
-        if let Some(top_level) = &raw.x_rscale {
-            policy::check_top_level(top_level)?;
-        }
         let injected = |grants: &[Value], sources: &BTreeMap<String, Value>| {
             grants.iter().any(|grant| {
                 let name = grant.as_str().or_else(|| grant.get("source")?.as_str());
@@ -48,9 +46,14 @@ impl Declared {
             };
             services.insert(name, service);
         }
+        let task_types = match &raw.x_rscale {
+            Some(value) => load_section::top_level(value, &services)?,
+            None => Vec::new(),
+        };
         Ok(Self {
             name: raw.name.unwrap_or_else(|| fallback_name.to_owned()),
             services,
+            task_types,
             inactive: BTreeSet::new(),
         })
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::policy::Policy;
+use super::workload::TaskType;
 
 /// A resolved compose file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Declared {
     pub services: BTreeMap<String, Service>,
     /// Services that a plain `docker compose up` would not see, because no profile of theirs is active.
     pub inactive: BTreeSet<String>,
+    /// What a load test sends, in the order of the file.
+    pub task_types: Vec<TaskType>,
 }
 
 /// A service as the file declares it.

@@ -5,7 +5,9 @@
 pub mod address;
 mod config;
 pub mod declared;
+mod load_section;
 pub mod observed;
+pub mod place;
 pub mod policy;
 pub mod target;
 pub mod workload;

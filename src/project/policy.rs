@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value;
 
-use crate::duration;
-use crate::error::{Error, Result};
+use super::load_section;
+use super::place::Place;
+use super::workload::Queue;
+use crate::error::Result;
 
 /// `x-rscale` of one service; everything is optional.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Policy {
     pub connections: BTreeMap<String, u32>,
     /// Connections that this service takes.
     pub max_connections: Option<u32>,
+    /// The queue that the service works on.
+    pub queue: Option<Queue>,
 }
 
 /// What makes a replica stop taking work, and how long that takes.
@@ -57,7 +61,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Time limit of a refresh command that has none of its own.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "min",
     "max",
     "scalable",
@@ -66,6 +70,7 @@ const KEYS: [&str; 8] = [
     "refresh",
     "connections",
     "max-connections",
+    "queue",
 ];
 
 impl Policy {
@@ -91,6 +96,7 @@ impl Policy {
                         policy.connections.insert(service.to_owned(), count);
                     }
                 }
+                "queue" => policy.queue = Some(load_section::queue(&place, value)?),
                 "max-connections" => policy.max_connections = Some(place.count(value)?),
                 _ => unreachable!("entries() lets only KEYS through"),
             }
@@ -104,118 +110,7 @@ impl Policy {
     }
 }
 
-/// Reads the file's own `x-rscale`, beside `services`.
-///
-/// # Errors
-/// An unknown key.
-pub fn check_top_level(value: &Value) -> Result<()> {
-    Place("x-rscale".into())
-        .entries(value, &["load-test"])
-        .map(|_| ())
-}
-
-/// Where in the file a value stands, for the errors.
-struct Place(String);
-
 impl Place {
-    fn child(&self, key: &str) -> Self {
-        Self(format!("{}.{key}", self.0))
-    }
-
-    fn wrong(&self, what: &str) -> Error {
-        Error::unusable(format!("`{}`: {what}", self.0))
-            .hint("correct it in the compose file; every key: docs/policy.md")
-    }
-
-    fn expected(&self, wanted: &str, got: &Value) -> Error {
-        if got.as_str() == Some("") {
-            return self
-                .wrong(&format!("it is empty, wanted {wanted}"))
-                .hint("a variable in it may not be set: ${NAME:-default} has a default");
-        }
-        let got = serde_yaml::to_string(got).unwrap_or_default();
-        self.wrong(&format!(
-            "got `{}`, wanted {wanted}",
-            got.trim().replace('\n', " ")
-        ))
-    }
-
-    fn any_entries<'v>(&self, value: &'v Value) -> Result<Vec<(&'v str, &'v Value)>> {
-        let mapping: &Mapping = value
-            .as_mapping()
-            .ok_or_else(|| self.expected("a mapping", value))?;
-        mapping
-            .iter()
-            .map(|(key, value)| match key.as_str() {
-                Some(key) => Ok((key, value)),
-                None => Err(self.expected("a name as key", key)),
-            })
-            .collect()
-    }
-
-    fn entries<'v>(&self, value: &'v Value, known: &[&str]) -> Result<Vec<(&'v str, &'v Value)>> {
-        let entries = self.any_entries(value)?;
-        for (key, _) in &entries {
-            if !known.contains(key) {
-                let nearest = crate::suggest::nearest(key, known.iter().copied());
-                let error = Error::unusable(format!("`{}`: unknown key `{key}`", self.0));
-                return Err(match nearest {
-                    Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
-                    None => error.hint(format!("the keys are {}", known.join(", "))),
-                });
-            }
-        }
-        Ok(entries)
-    }
-
-    fn count(&self, value: &Value) -> Result<u32> {
-        value
-            .as_u64()
-            .and_then(|number| u32::try_from(number).ok())
-            .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
-            .ok_or_else(|| self.expected("a whole number", value))
-    }
-
-    /// Interpolated values arrive as text, so `"true"` counts as `true`.
-    fn boolean(&self, value: &Value) -> Result<bool> {
-        match (value.as_bool(), value.as_str()) {
-            (Some(flag), _) => Ok(flag),
-            (None, Some("true")) => Ok(true),
-            (None, Some("false")) => Ok(false),
-            _ => Err(self.expected("true or false", value)),
-        }
-    }
-
-    fn duration(&self, value: &Value) -> Result<Duration> {
-        value
-            .as_str()
-            .and_then(|text| duration::parse(text).ok())
-            .ok_or_else(|| self.expected("a duration such as 90s or 1m30s", value))
-    }
-
-    fn text(&self, value: &Value) -> Result<String> {
-        value
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| self.expected("a name", value))
-    }
-
-    fn command(&self, value: &Value) -> Result<Vec<String>> {
-        let words = match value {
-            Value::String(line) => shlex::split(line),
-            Value::Sequence(words) => words
-                .iter()
-                .map(|word| word.as_str().map(str::to_owned))
-                .collect(),
-            _ => None,
-        };
-        words
-            .filter(|words| !words.is_empty())
-            // `config` doubles every `$`, so that its output can be read again as a compose file.
-            .map(|words| words.iter().map(|word| word.replace("$$", "$")).collect())
-            .ok_or_else(|| self.expected("a command such as [nginx, -s, reload]", value))
-    }
-
     fn drain(&self, value: &Value) -> Result<Drain> {
         let mut exec = None;
         let (mut wait, mut timeout, mut undo) = (Duration::ZERO, DRAIN_TIMEOUT, None);
@@ -272,7 +167,7 @@ impl Place {
 mod tests {
     use std::time::Duration;
 
-    use super::{Policy, check_top_level};
+    use super::Policy;
 
     fn parse(yaml: &str) -> Result<Policy, String> {
         let value = serde_yaml::from_str(yaml).expect("test YAML");
@@ -358,12 +253,5 @@ mod tests {
         ] {
             assert_eq!(parse(yaml).unwrap_err(), message);
         }
-    }
-
-    #[test]
-    fn the_top_level_has_keys_of_its_own() {
-        assert!(check_top_level(&serde_yaml::from_str("{load-test: {}}").unwrap()).is_ok());
-        let error = check_top_level(&serde_yaml::from_str("{loadtest: {}}").unwrap()).unwrap_err();
-        assert_eq!(error.hints, ["did you mean `load-test`?"]);
     }
 }

@@ -1,7 +1,11 @@
 //! Results as text and as JSON. Pure: text comes out, `ui` prints it.
 
+pub mod html;
 pub mod json;
+pub mod load_compare;
+pub mod load_sweep;
 pub mod load_test;
+pub mod load_text;
 pub mod status;
 pub mod table;
 pub mod text;

@@ -3,6 +3,8 @@
 //! Knows nothing of Docker or files. `commands` turns what was typed into requests; no clap type
 //! travels further than that.
 
+mod load_test;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use clap_complete::Shell;
 
 use crate::duration;
 use crate::error::Error;
+pub use load_test::{LoadTestArgs, PaceArgs, ResultArgs, SweepArgs, SweepMode, WorkArgs};
 
 /// Exit codes as `--help` prints them; [`crate::error::Exit`] is their source.
 pub const EXIT_CODES: &str = "\
@@ -77,6 +80,14 @@ pub enum Command {
     /// Without: for every service, what stands in the way of a second replica.
     #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
+    /// Send real work, measure what the workers make of it, find the count that is worth it
+    ///
+    /// Sends tasks, jobs, messages or requests, waits for their results, and prints throughput, waiting and
+    /// execution times, and how evenly the replicas shared the work. What to send stands in the compose
+    /// file (`x-rscale: {load-test: ...}`, see docs/load-testing.md) or is given with options. It is real
+    /// work: the workers do whatever the tasks say.
+    #[command(after_help = EXIT_CODES)]
+    LoadTest(Box<LoadTestArgs>),
     /// Print a shell's completion script
     ///
     /// bash: `source <(rscale completions bash)` · zsh: `source <(rscale completions zsh)` ·
@@ -162,6 +173,8 @@ pub enum Reference {
     StatusSchema,
     ScaleSchema,
     CheckSchema,
+    LoadTestSchema,
+    SweepSchema,
 }
 
 /// What clap lets pass and would be lost: targets and scaling options before a command, and `--pause`
