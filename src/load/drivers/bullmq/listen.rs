@@ -53,6 +53,9 @@ struct Listener<'l> {
     redis: &'l Redis<'l>,
     book: &'l Book,
     replicas: HashMap<String, ReplicaIndex>,
+    /// The last result.
+    heard: Instant,
+    /// The last look at the hashes of all open jobs.
     looked: Instant,
 }
 
@@ -81,6 +84,7 @@ impl Bullmq<'_> {
             redis,
             book,
             replicas: HashMap::new(),
+            heard: Instant::now(),
             looked: Instant::now(),
         };
         let keys: Vec<String> = self
@@ -117,7 +121,7 @@ impl Bullmq<'_> {
                     }
                 }
             }
-            if book.quiet_for() > QUIET && listener.looked.elapsed() > QUIET {
+            if listener.heard.elapsed() > QUIET && listener.looked.elapsed() > QUIET {
                 listener.looked = Instant::now();
                 for target in &self.targets {
                     if target.misses_results(redis).await? {
@@ -179,14 +183,14 @@ impl Bullmq<'_> {
                     continue;
                 }
                 Happening::Completed => {
-                    listener.book.finished(task, Outcome::Done);
+                    listener.book.finished(task, &Outcome::Done);
                     How::Completed
                 }
                 // Its class is in its hash.
                 Happening::Failed { reason } => How::Failed(reason),
                 Happening::Removed => {
                     let outcome = Outcome::Failed("removed from the queue".into());
-                    listener.book.finished(task, outcome);
+                    listener.book.finished(task, &outcome);
                     continue;
                 }
             };
@@ -282,6 +286,7 @@ impl Bullmq<'_> {
             return;
         }
         own.ended = true;
+        listener.heard = Instant::now();
         let ended = hash.finished.or(one.at);
         let replica = hash.worker.as_ref().map(|worker| {
             let places = &mut listener.replicas;
@@ -304,7 +309,7 @@ impl Bullmq<'_> {
             How::Failed(reason) => Outcome::Failed(failure::class(reason, stack)),
             How::Completed | How::Unknown => Outcome::Done,
         };
-        book.finished(one.task, outcome);
+        book.finished(one.task, &outcome);
     }
 }
 

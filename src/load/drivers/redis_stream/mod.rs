@@ -296,7 +296,7 @@ impl<'a> RedisStream<'a> {
             }
         }
         for task in progress.done {
-            book.finished(task, Outcome::Done);
+            book.finished(task, &Outcome::Done);
         }
     }
 }
