@@ -78,7 +78,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
         Format::Text if document.points.is_empty() => {}
         Format::Text => {
             let ui = session.ui;
-            ui.data(&load_sweep::text(&document, ui.paint(), ui.width()));
+            ui.data(&load_sweep::sweep(&document, ui.paint(), ui.width()));
         }
     }
     if let Err(error) = restored {
@@ -88,7 +88,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     }
     session
         .ui
-        .note(&format!("back to {}", load_sweep::counts(&before)));
+        .note(&format!("back to {}", sweep::typed(&before)));
     ended.map(|()| Exit::Done)
 }
 
@@ -132,7 +132,7 @@ impl Sweeping<'_> {
     ) -> Result<()> {
         let ui = self.session.ui;
         for (place, point) in points.iter().enumerate() {
-            let name = load_sweep::counts(point);
+            let name = sweep::typed(point);
             ui.note(&format!("[{}/{}] {name}", place + 1, points.len()));
             let scaled = self
                 .scale(self.session.executor, point, false, false)
@@ -307,7 +307,7 @@ fn refusal(scaled: &Scaled, point: &Counts) -> Option<Error> {
     if scaled.exit != Exit::Refused {
         return None;
     }
-    let name = load_sweep::counts(point);
+    let name = sweep::typed(point);
     let why = scaled.document.error.clone().unwrap_or_default();
     let error = Error::new(Exit::Refused, format!("{name} would be refused: {why}"));
     let hint = scaled
