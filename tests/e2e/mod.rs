@@ -6,6 +6,7 @@
 mod check;
 mod drain;
 mod examples;
+mod load_celery;
 mod matrix;
 mod ported;
 mod promises;
