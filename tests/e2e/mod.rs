@@ -7,6 +7,8 @@ mod check;
 mod drain;
 pub mod examples;
 mod load_test;
+mod examples;
+mod load_celery;
 mod matrix;
 mod ported;
 mod promises;
