@@ -303,7 +303,10 @@ fn a_bad_status_is_a_failure_and_a_redirect_is_not_followed() {
         "101 Switching Protocols",
     ];
     let (classes, _) = outcomes(5, move |count| status(replies[count]));
-    assert_eq!(classes, ["done", "HTTP 503", "done", "HTTP 404", "HTTP 101"]);
+    assert_eq!(
+        classes,
+        ["done", "HTTP 503", "done", "HTTP 404", "HTTP 101"]
+    );
 }
 
 #[test]
