@@ -338,7 +338,7 @@ mod tests {
         let lines = lines.into_inner();
         assert_eq!((lines[0].0.as_str(), lines[1].0.as_str()), ("one", "two"));
         assert!(
-            lines[1].1 - lines[0].1 > Duration::from_millis(300),
+            lines[1].1.saturating_sub(lines[0].1) > Duration::from_millis(300),
             "{lines:?}"
         );
     }

@@ -19,7 +19,9 @@ pub mod ledger;
 pub mod measure;
 pub mod pace;
 pub mod run;
+pub mod scalability;
 pub mod site;
+pub mod sweep;
 pub mod threshold;
 
 use crate::error::Result;

@@ -229,7 +229,7 @@ async fn one_command_tells_what_became_of_each_task_while_it_runs() {
         ledger.records[1].finished - first.finished > 300_000_000,
         "as it was said, and not at the end"
     );
-    assert_eq!((first.execution * 10.0).round(), 5.0);
+    assert!((first.execution - 0.5).abs() < 1e-6);
     let waited = Duration::from_nanos(first.started);
     assert!(
         waited >= Duration::from_millis(250) && waited < Duration::from_millis(400),
@@ -314,7 +314,7 @@ async fn both_ways_run_at_the_same_time() {
     let began = Instant::now();
     let (book, _) = run(&works, pace(2, Some(2)), PATIENCE).await;
     assert!(
-        began.elapsed() < Duration::from_millis(1000),
+        began.elapsed() < Duration::from_secs(1),
         "{:?}",
         began.elapsed()
     );
