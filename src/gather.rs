@@ -167,19 +167,13 @@ impl Reach<'_> {
     /// How commands of the user's are run at these places.
     ///
     /// # Errors
-    /// Exit 4: in a service that is not there, or does not run.
+    /// Exit 4: in a service that does not run.
     pub fn launchers(
         &self,
         project: &Project,
         places: &BTreeSet<&Place>,
     ) -> Result<BTreeMap<Place, Launcher>> {
         let launchers = places.iter().map(|place| {
-            if let Place::Exec(service) | Place::Run(service) = place
-                && project.service(service).is_none()
-            {
-                return Err(Error::unusable(format!("there is no service `{service}`"))
-                    .hint("see which there are: rscale status"));
-            }
             if let Place::Exec(service) = place
                 && !project.replicas(service).iter().any(Replica::is_running)
             {
