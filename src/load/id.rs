@@ -22,7 +22,7 @@ impl RunId {
     }
 
     /// A run id of these bytes, with a UUID's version 4 and variant 1 set (RFC 9562, 5.4).
-    pub fn from_bytes(mut bytes: [u8; 12]) -> Self {
+    pub const fn from_bytes(mut bytes: [u8; 12]) -> Self {
         bytes[2] = bytes[2] & 0x0f | 0x40;
         bytes[4] = bytes[4] & 0x3f | 0x80;
         Self(bytes)
