@@ -14,6 +14,7 @@ mod matrix;
 mod ported;
 mod promises;
 mod refresh;
+mod report;
 mod scale;
 mod scale_all;
 mod status;
