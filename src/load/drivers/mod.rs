@@ -7,6 +7,7 @@ pub mod http;
 pub mod redis_client;
 pub mod redis_list;
 pub mod redis_stream;
+pub mod redis_wire;
 pub mod stream;
 
 use std::collections::BTreeMap;
