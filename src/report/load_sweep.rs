@@ -1,18 +1,201 @@
-//! A sweep as text.
+//! A sweep as text: a row for every configuration, the fitted law, which one is worth it.
 
-use super::load_test::Sweep;
+use std::fmt::Write as _;
+
+use anstyle::AnsiColor;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::load_test::{Fit, Point, Sweep};
 use super::text::Paint;
-use crate::load::sweep::Counts;
 
-/// `worker-a=2 worker-b=4`.
-pub fn counts(counts: &Counts) -> String {
-    let words: Vec<String> = counts
+const HEADER: [&str; 5] = [
+    "CONFIGURATION",
+    "WORKERS",
+    "THROUGHPUT",
+    "IMPROVEMENT",
+    "EFFICIENCY",
+];
+/// Columns that a narrow terminal goes without, first ones first.
+const DISPENSABLE: [usize; 3] = [1, 4, 3];
+/// Between two columns.
+const GAP: usize = 2;
+
+/// The whole sweep, as wide as `width` allows.
+pub fn sweep(sweep: &Sweep, paint: Paint, width: Option<u16>) -> String {
+    let mut text = String::new();
+    if !sweep.points.is_empty() {
+        text.push_str(&table(&sweep.points, width));
+        text.push('\n');
+    }
+    if let Some(fit) = &sweep.fit {
+        text.push_str(&law(fit));
+    }
+    if let Some(note) = &sweep.fit_note {
+        let _ = writeln!(text, "{}: {note}", paint.with(AnsiColor::Yellow, "note"));
+    }
+    for point in &sweep.points {
+        if let Some(error) = &point.result.error {
+            let _ = writeln!(
+                text,
+                "{}: {} was not measured to its end: {error}",
+                paint.with(AnsiColor::Yellow, "note"),
+                configuration(point)
+            );
+        }
+    }
+    if let Some(recommended) = &sweep.recommended {
+        text.push_str(&recommended.reason);
+        text.push('\n');
+    }
+    text
+}
+
+/// `worker-a=2 worker-b=2`.
+pub fn configuration(point: &Point) -> String {
+    let words: Vec<String> = point
+        .counts
         .iter()
-        .map(|(service, count)| format!("{service}={count}"))
+        .map(|count| format!("{}={}", count.service, count.replicas))
         .collect();
     words.join(" ")
 }
 
-pub fn text(_: &Sweep, _: Paint, _: Option<u16>) -> String {
-    String::new()
+/// Workers of all services that are swept.
+pub fn workers(point: &Point) -> u32 {
+    let counts = point.counts.iter().map(|count| count.replicas);
+    counts.fold(0, u32::saturating_add)
+}
+
+fn table(points: &[Point], width: Option<u16>) -> String {
+    let rows: Vec<[String; 5]> = points
+        .iter()
+        .enumerate()
+        .map(|(place, point)| {
+            let improvement = match place {
+                0 => "-".to_owned(),
+                _ => format!("{:+.1} %", point.improvement_percent),
+            };
+            [
+                configuration(point),
+                workers(point).to_string(),
+                format!("{:.2}/s", point.result.throughput_per_second),
+                improvement,
+                format!("{:.0} %", point.efficiency * 100.0),
+            ]
+        })
+        .collect();
+    let columns = columns(&rows, width);
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_header(columns.iter().map(|column| HEADER[*column]))
+        .set_content_arrangement(ContentArrangement::Disabled);
+    for row in &rows {
+        table.add_row(columns.iter().map(|column| &row[*column]));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
+    lines.collect()
+}
+
+/// The columns, by index, that fit.
+fn columns(rows: &[[String; 5]], width: Option<u16>) -> Vec<usize> {
+    let mut columns: Vec<usize> = (0..HEADER.len()).collect();
+    let Some(width) = width.map(usize::from) else {
+        return columns;
+    };
+    let widest = |column: &usize| {
+        let cells = rows.iter().map(|row| row[*column].chars().count());
+        cells.chain([HEADER[*column].len()]).max().unwrap_or(0) + GAP
+    };
+    for dispensable in DISPENSABLE {
+        if columns.iter().map(widest).sum::<usize>() <= width + GAP {
+            break;
+        }
+        columns.retain(|column| *column != dispensable);
+    }
+    columns
+}
+
+fn law(fit: &Fit) -> String {
+    let mut text = format!(
+        "Universal Scalability Law: lambda {:.2}/s (one worker), sigma {:.4} (contention), kappa {:.6} \
+         (coherency), r squared {:.3}\n",
+        fit.lambda, fit.sigma, fit.kappa, fit.r_squared
+    );
+    if let Some(peak) = fit.peak_workers {
+        let _ = writeln!(text, "  the fitted curve is highest at {peak:.1} workers");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sweep;
+    use crate::load::sweep::{Counts, document};
+    use crate::report::load_test::{LoadTest, Sweep};
+    use crate::report::text::Paint;
+
+    fn measured(points: &[(&[(&str, u32)], f64)]) -> Sweep {
+        let points = points.iter().map(|(counts, throughput)| {
+            let counts: Counts = counts
+                .iter()
+                .map(|(service, count)| ((*service).to_owned(), *count))
+                .collect();
+            let result = LoadTest {
+                throughput_per_second: *throughput,
+                ..LoadTest::default()
+            };
+            (counts, result)
+        });
+        document("shop", points.collect())
+    }
+
+    #[test]
+    fn a_sweep_is_a_table_a_law_and_a_sentence() {
+        let measured = measured(&[
+            (&[("worker-a", 1)], 5.0),
+            (&[("worker-a", 2)], 9.5),
+            (&[("worker-a", 4)], 17.0),
+            (&[("worker-a", 8)], 18.0),
+        ]);
+        assert_eq!(
+            sweep(&measured, Paint(false), None),
+            "\
+CONFIGURATION  WORKERS  THROUGHPUT  IMPROVEMENT  EFFICIENCY
+worker-a=1     1        5.00/s      -            100 %
+worker-a=2     2        9.50/s      +90.0 %      95 %
+worker-a=4     4        17.00/s     +240.0 %     85 %
+worker-a=8     8        18.00/s     +260.0 %     45 %
+
+Universal Scalability Law: lambda 5.25/s (one worker), sigma 0.0000 (contention), kappa 0.023343 \
+(coherency), r squared 0.994
+  the fitted curve is highest at 6.5 workers
+worker-a=4 gives 94 % of the peak; worker-a=8 adds 6 %
+"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_the_configuration_and_the_throughput() {
+        let mut measured = measured(&[
+            (&[("worker-a", 1), ("worker-b", 1)], 5.0),
+            (&[("worker-a", 3), ("worker-b", 1)], 4.0),
+        ]);
+        measured.points[1].result.error = Some("interrupted".into());
+        assert_eq!(
+            sweep(&measured, Paint(false), Some(48)),
+            "\
+CONFIGURATION          THROUGHPUT  IMPROVEMENT
+worker-a=1 worker-b=1  5.00/s      -
+worker-a=3 worker-b=1  4.00/s      -20.0 %
+
+note: the scalability fit needs at least 3 different worker counts, got 2
+note: worker-a=3 worker-b=1 was not measured to its end: interrupted
+worker-a=1 worker-b=1 gives the highest throughput; worker-a=3 worker-b=1 takes 20 % away
+"
+        );
+    }
 }

@@ -5,7 +5,8 @@
 
 mod check;
 mod drain;
-mod examples;
+pub mod examples;
+mod load_test;
 mod matrix;
 mod ported;
 mod promises;

@@ -62,7 +62,7 @@ impl<'a> Request<'a> {
             purge: *purge,
             thresholds: thresholds
                 .iter()
-                .map(|text| Threshold::parse(text))
+                .map(|text| text.parse())
                 .collect::<Result<_>>()?,
             save: args.result.save.clone(),
             compare: args.result.compare.clone(),

@@ -22,8 +22,9 @@ use crate::load::run::Warmup;
 use crate::load::sweep::{self, Counts, SweepMode};
 use crate::plan::PlanOptions;
 use crate::project::target::{Count, Targets};
+use crate::project::workload::TaskType;
 use crate::report::load_test::{LoadTest, Sweep};
-use crate::report::{html, json, load_sweep};
+use crate::report::{html, json, load_sweep, text};
 use crate::ui::Format;
 
 /// Tasks of each type that warm new replicas up, unless something else is typed.
@@ -58,6 +59,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     for note in &measurement.notes {
         session.ui.note(note);
     }
+    sweeping.announce(&measurement, &points);
     for point in &points {
         sweeping.refuse_early(point).await?;
     }
@@ -76,7 +78,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
         Format::Text if document.points.is_empty() => {}
         Format::Text => {
             let ui = session.ui;
-            ui.data(&load_sweep::text(&document, ui.paint(), ui.width()));
+            ui.data(&load_sweep::sweep(&document, ui.paint(), ui.width()));
         }
     }
     if let Err(error) = restored {
@@ -86,7 +88,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     }
     session
         .ui
-        .note(&format!("back to {}", load_sweep::counts(&before)));
+        .note(&format!("back to {}", sweep::typed(&before)));
     ended.map(|()| Exit::Done)
 }
 
@@ -97,6 +99,23 @@ struct Sweeping<'a> {
 }
 
 impl Sweeping<'_> {
+    /// What is sent, and what is left out of the compose file's tasks.
+    fn announce(&self, measurement: &Measurement, points: &[Counts]) {
+        let all = &measurement.plan.types;
+        let swept = of_swept(all, &points[0]);
+        let left_out: Vec<String> = all
+            .iter()
+            .filter(|task| !swept.contains(task))
+            .map(|task| format!("`{}`", task.name))
+            .collect();
+        if !left_out.is_empty() {
+            self.session.ui.note(&format!(
+                "not sent: {}; no service that is swept does that work",
+                text::list(&left_out)
+            ));
+        }
+    }
+
     /// The point as a dry run of the scaler sees it.
     async fn refuse_early(&self, point: &Counts) -> Result<()> {
         let scaled = self
@@ -113,7 +132,7 @@ impl Sweeping<'_> {
     ) -> Result<()> {
         let ui = self.session.ui;
         for (place, point) in points.iter().enumerate() {
-            let name = load_sweep::counts(point);
+            let name = sweep::typed(point);
             ui.note(&format!("[{}/{}] {name}", place + 1, points.len()));
             let scaled = self
                 .scale(self.session.executor, point, false, false)
@@ -144,7 +163,9 @@ impl Sweeping<'_> {
         let (session, reach) = (self.session, self.session.reach());
         let mut measurement =
             Measurement::prepare(reach, &session.likely_name, self.request).await?;
-        measurement.plan.warmup.get_or_insert(Warmup::Tasks(WARMUP));
+        let plan = &mut measurement.plan;
+        plan.warmup.get_or_insert(Warmup::Tasks(WARMUP));
+        plan.types = of_swept(&plan.types, point);
         self.wait_for_workers(&measurement, point).await?;
         let emit = |event| show(session.ui, &measurement, event);
         measurement.carry_out(reach, self.request, &emit).await
@@ -266,12 +287,27 @@ impl Sweeping<'_> {
     }
 }
 
+/// The task types that the swept services do: what others do would hide the difference. All of them where
+/// none is known to be theirs, requests through a balancer for instance.
+fn of_swept(types: &[TaskType], point: &Counts) -> Vec<TaskType> {
+    let is_swept = |task: &&TaskType| {
+        let service = task.service.as_ref();
+        service.is_some_and(|service| point.contains_key(service))
+    };
+    let swept: Vec<TaskType> = types.iter().filter(is_swept).cloned().collect();
+    if swept.is_empty() {
+        types.to_vec()
+    } else {
+        swept
+    }
+}
+
 /// Why the preflight refuses a point.
 fn refusal(scaled: &Scaled, point: &Counts) -> Option<Error> {
     if scaled.exit != Exit::Refused {
         return None;
     }
-    let name = load_sweep::counts(point);
+    let name = sweep::typed(point);
     let why = scaled.document.error.clone().unwrap_or_default();
     let error = Error::new(Exit::Refused, format!("{name} would be refused: {why}"));
     let hint = scaled

@@ -5,5 +5,5 @@ mod ci;
 mod django_celery_nginx;
 mod gunicorn_caddy;
 mod quickstart;
-mod rabbitmq_workers;
+pub mod rabbitmq_workers;
 mod stream_dispatcher;

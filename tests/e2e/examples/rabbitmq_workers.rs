@@ -27,8 +27,14 @@ const TARGETS: &[&str] = &[
 
 /// The example, started by its Makefile. One at a time, so that the image is built once.
 fn started() -> Option<Project> {
-    static BUILDING: Mutex<()> = Mutex::new(());
     let project = Engine::example("rabbitmq-workers")?;
+    up(&project);
+    Some(project)
+}
+
+/// Starts the example in a project that is a copy of it.
+pub fn up(project: &Project) {
+    static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -39,7 +45,6 @@ fn started() -> Option<Project> {
         ("worker-a", 1),
         ("worker-b", 1),
     ]);
-    Some(project)
 }
 
 /// Sends tasks, waits for them, and gives what was said; fails unless each was done exactly once.
