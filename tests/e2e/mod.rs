@@ -6,6 +6,7 @@
 mod check;
 mod drain;
 pub mod examples;
+mod load_redis;
 mod load_test;
 mod matrix;
 mod ported;

@@ -23,6 +23,9 @@ impl RedisList<'_> {
     /// Counts and, with `purge`, removes what is left.
     pub(super) async fn leave(&self, book: &Book, purge: bool) -> Closed {
         let mut closed = Closed::default();
+        if book.ledger().records.is_empty() {
+            return closed;
+        }
         let looking = self.look_for(book, purge, &mut closed);
         match tokio::time::timeout(LIMIT, looking).await {
             Ok(Ok(())) => {}
