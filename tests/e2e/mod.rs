@@ -7,6 +7,7 @@ mod check;
 mod drain;
 pub mod examples;
 mod load_http;
+mod load_redis;
 mod load_test;
 mod examples;
 mod load_celery;
