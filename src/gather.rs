@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::engine::cause::{explain, explain_reading};
+use crate::engine::launcher::Launcher;
 use crate::engine::{Engine, EngineInfo};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
 use crate::load::address::{Addresses, Host};
 use crate::plan::Counts;
 use crate::project::Project;
 use crate::project::declared::{Declared, Service};
 use crate::project::observed::{Replica, Vitals};
+use crate::project::workload::Place;
 
 /// Containers that one `docker inspect` is asked about.
 const INSPECTED_AT_ONCE: usize = 50;
@@ -162,6 +164,27 @@ impl Reach<'_> {
         Ok(())
     }
 
+    /// How commands of the user's are run at these places.
+    ///
+    /// # Errors
+    /// Exit 4: in a service that does not run.
+    pub fn launchers(
+        &self,
+        project: &Project,
+        places: &BTreeSet<&Place>,
+    ) -> Result<BTreeMap<Place, Launcher>> {
+        let launchers = places.iter().map(|place| {
+            if let Place::Exec(service) = place
+                && !project.replicas(service).iter().any(Replica::is_running)
+            {
+                return Err(Error::unusable(format!("`{service}` does not run"))
+                    .hint(format!("start it: docker compose up --detach {service}")));
+            }
+            Ok(((*place).clone(), self.engine.launcher(place)))
+        });
+        launchers.collect()
+    }
+
     /// How those hosts are reached that are services of the project. `engine_address` is where the engine is.
     pub async fn addresses(
         &self,
@@ -207,18 +230,24 @@ impl Reach<'_> {
                 replicas.filter(|replica| replica.is_running())
             };
             let published = running().flat_map(|replica| &replica.ports);
-            let published = published.filter_map(|port| published_port(port, engine_address));
+            let mut ports: BTreeMap<u16, Vec<SocketAddr>> = BTreeMap::new();
+            for (inside, at) in published.filter_map(|port| published_port(port, engine_address)) {
+                let places = ports.entry(inside).or_default();
+                // The IPv6 twin of an address leads to the same place.
+                if !places.contains(&at) {
+                    places.push(at);
+                }
+            }
             let mut containers: Vec<IpAddr> = running()
-                .filter_map(|replica| inside.get(&replica.id))
-                .flatten()
-                .copied()
+                // Its other networks lead to the same place.
+                .filter_map(|replica| inside.get(&replica.id)?.first().copied())
                 .collect();
             if service.network_mode.as_deref() == Some("host") {
                 containers.push(engine_host(engine_address));
             }
             let reached = Host {
                 service: service.name.clone(),
-                published: published.collect(),
+                published: ports,
                 containers,
                 runs: running().next().is_some(),
             };

@@ -6,6 +6,7 @@ mod completions;
 mod load_test;
 mod locking;
 mod man;
+pub mod queues;
 mod reference;
 mod scale;
 pub mod scaling;

@@ -120,16 +120,21 @@ fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
     }
 }
 
-/// Scales, prints, and says how it ended.
-pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
-    let ui = session.ui;
-    let surroundings = HostFacts {
+/// What the machine says, for a scale.
+pub fn host_facts(session: &Session<'_>) -> HostFacts {
+    HostFacts {
         engine_address: host::engine_address(),
         reads: host_reads(),
         likely_name: session.likely_name.clone(),
         lock_folder: lock::folder(),
         command_line: command_line(),
-    };
+    }
+}
+
+/// Scales, prints, and says how it ended.
+pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
+    let ui = session.ui;
+    let surroundings = host_facts(session);
     let on_event = |event| ui.event(event);
     let on_note = |note: &str| ui.note(note);
     let scaled = scaling::scale(

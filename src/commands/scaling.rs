@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::locking::{Purpose, read_locked};
+use super::queues::mark_busy;
 use super::selection::{Asked, wish};
 use super::surroundings::{HostFacts, surroundings};
 use crate::apply::{Aftermath, ApplyOptions, Event, Failure, Outcome, Run, count, healthy};
@@ -66,7 +67,7 @@ pub async fn scale(
             .hint("pull first: docker-compose pull SERVICE"));
     }
     let (project, _lock) = read_locked(reach, scaling.purpose(), host, note).await?;
-    let prepared = Prepared::new(reach, scaling, project, host).await?;
+    let prepared = Prepared::new(reach, scaling, project, host, note).await?;
     if scaling.dry_run || preflight::refuses(&prepared.findings) {
         return Ok(prepared.held_back(reach, scaling.dry_run));
     }
@@ -92,10 +93,12 @@ impl Prepared {
         scaling: &Scaling,
         mut project: Project,
         host: &HostFacts,
+        note: &dyn Fn(&str),
     ) -> Result<Self> {
         let (wish, left_alone) = wish(&project, &scaling.asked)?;
         let granted = preflight::granted(&wish);
         reach.mark_outdated(&mut project, &granted).await?;
+        mark_busy(reach, &mut project, &granted, &host.engine_address, note).await;
         let surroundings = surroundings(reach, &project, &granted, host.reads).await?;
         let question = Question {
             project: &project,

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::queues::{Depths, depths};
 use super::selection::known_services;
 use super::session::Session;
 use crate::cli::StatusArgs;
 use crate::error::{Exit, Result};
+use crate::exec::host;
 use crate::project::Project;
 use crate::report::json::{self, Status, StatusService};
 use crate::report::{status, table};
@@ -14,57 +16,82 @@ use crate::ui::Format;
 
 /// Shows what runs.
 pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
-    let mut project = read(session, args).await?;
+    let mut seen = read(session, args).await?;
     match args.watch {
         None => {
-            print(session, &project, args);
+            session.ui.data(&rendered(session, &seen, args));
             Ok(Exit::Done)
         }
-        Some(interval) => watch(session, &mut project, args, interval).await,
+        Some(interval) => watch(session, &mut seen, args, interval).await,
     }
 }
 
-async fn read(session: &Session<'_>, args: &StatusArgs) -> Result<Project> {
+/// What there is to show.
+struct Seen {
+    project: Project,
+    queues: Depths,
+}
+
+async fn read(session: &Session<'_>, args: &StatusArgs) -> Result<Seen> {
     let reach = session.reach();
-    let mut project = reach.project(&session.likely_name).await?;
+    let project = reach.project(&session.likely_name).await?;
     let orphans: Vec<String> = project.orphans().map(|(name, _)| name.to_owned()).collect();
     known_services(
         &project.declared,
         args.services.iter().filter(|name| !orphans.contains(name)),
     )?;
-    reach.add_restarts(&mut project).await?;
-    Ok(project)
+    details(session, project, args).await
 }
 
-fn document(session: &Session<'_>, project: &Project, args: &StatusArgs) -> Status {
-    status::status(project, session.reach().engine.name(), &args.services)
+/// Restarts and queues, at once.
+async fn details(session: &Session<'_>, mut project: Project, args: &StatusArgs) -> Result<Seen> {
+    let reach = session.reach();
+    let wanted = |service: &str| {
+        args.services.is_empty() || args.services.iter().any(|name| name == service)
+    };
+    let (asked, engine) = (project.clone(), host::engine_address());
+    let (restarts, queues) = tokio::join!(
+        reach.add_restarts(&mut project),
+        depths(reach, &asked, &engine, wanted)
+    );
+    restarts?;
+    Ok(Seen { project, queues })
 }
 
-fn print(session: &Session<'_>, project: &Project, args: &StatusArgs) {
-    session.ui.data(&rendered(session, project, args));
+fn document(session: &Session<'_>, seen: &Seen, args: &StatusArgs) -> Status {
+    let engine = session.reach().engine.name();
+    let mut status = status::status(&seen.project, engine, &args.services);
+    for service in &mut status.services {
+        let said = seen.queues.get(&service.name);
+        service.queue = said.map(|(queue, depth)| status::queue(queue, depth));
+    }
+    status
 }
 
-fn rendered(session: &Session<'_>, project: &Project, args: &StatusArgs) -> String {
-    let (ui, status) = (session.ui, document(session, project, args));
+fn rendered(session: &Session<'_>, seen: &Seen, args: &StatusArgs) -> String {
+    let (ui, status) = (session.ui, document(session, seen, args));
     match ui.format() {
         Format::Json => json::render(&status),
-        Format::Text => table::status(&status, project, ui.is_verbose(), ui.paint(), ui.width()),
+        Format::Text => {
+            let project = &seen.project;
+            table::status(&status, project, ui.is_verbose(), ui.paint(), ui.width())
+        }
     }
 }
 
 /// On a terminal the table stays in place; elsewhere every change is a line (or, with JSON, a document).
 async fn watch(
     session: &Session<'_>,
-    project: &mut Project,
+    seen: &mut Seen,
     args: &StatusArgs,
     interval: Duration,
 ) -> Result<Exit> {
     let (reach, ui) = (session.reach(), session.ui);
     let mut last = None;
     loop {
-        let status = document(session, project, args);
+        let status = document(session, seen, args);
         let text = match (ui.is_interactive(), ui.format()) {
-            (true, _) => rendered(session, project, args),
+            (true, _) => rendered(session, seen, args),
             (false, Format::Json) if last.as_ref() == Some(&status) => String::new(),
             (false, Format::Json) => json::render(&status),
             (false, Format::Text) => changes(last.as_ref(), &status),
@@ -82,12 +109,12 @@ async fn watch(
         if reach.executor.interrupted() {
             return Ok(Exit::Interrupted);
         }
-        let replicas = match reach.replicas(project.name()).await {
+        let replicas = match reach.replicas(seen.project.name()).await {
             Err(error) if error.exit == Exit::Interrupted => return Ok(Exit::Interrupted),
             replicas => replicas?,
         };
-        *project = Project::new(std::mem::take(&mut project.declared), replicas);
-        reach.add_restarts(project).await?;
+        let declared = std::mem::take(&mut seen.project.declared);
+        *seen = details(session, Project::new(declared, replicas), args).await?;
     }
 }
 
@@ -113,8 +140,10 @@ fn change_line(service: &StatusService) -> String {
     let healthy = service
         .healthy
         .map_or(String::new(), |healthy| format!(", {healthy} healthy"));
+    let queue = service.queue.as_ref();
+    let queue = queue.map_or(String::new(), |queue| format!(", {}", table::queue(queue)));
     format!(
-        "{}/{} running{healthy}, {}",
+        "{}/{} running{healthy}, {}{queue}",
         service.running,
         service.replicas,
         service.state.as_str()

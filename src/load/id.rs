@@ -22,7 +22,7 @@ impl RunId {
     }
 
     /// A run id of these bytes, with a UUID's version 4 and variant 1 set (RFC 9562, 5.4).
-    pub fn from_bytes(mut bytes: [u8; 12]) -> Self {
+    pub const fn from_bytes(mut bytes: [u8; 12]) -> Self {
         bytes[2] = bytes[2] & 0x0f | 0x40;
         bytes[4] = bytes[4] & 0x3f | 0x80;
         Self(bytes)
@@ -59,11 +59,37 @@ impl RunId {
         (id.len() == 36 && tail == self.tail()).then_some(())?;
         u32::from_str_radix(number, 16).ok()
     }
+
+    /// The number of the first task of this run whose id stands anywhere in a message.
+    pub fn find(self, message: &[u8]) -> Option<u32> {
+        let tail = self.tail();
+        let tail = tail.as_bytes();
+        let mut ends = message.windows(tail.len()).enumerate();
+        ends.find_map(|(at, window)| {
+            let digits = message.get(at.checked_sub(8)?..at)?;
+            (window == tail).then_some(())?;
+            u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::RunId;
+
+    proptest! {
+        #[test]
+        fn an_id_is_found_wherever_it_stands(before: Vec<u8>, number: u32, after: Vec<u8>) {
+            let run = RunId::from_bytes([7; 12]);
+            let message = [&before, run.task(number).as_bytes(), &after].concat();
+            prop_assert_eq!(run.find(&message), Some(number));
+            prop_assert_eq!(RunId::from_bytes([8; 12]).find(&message), None);
+            prop_assert_eq!(run.find(&before), None);
+            prop_assert_eq!(run.find(run.tail().as_bytes()), None);
+        }
+    }
 
     #[test]
     fn a_task_is_found_by_its_id_and_strangers_are_not() {

@@ -172,13 +172,74 @@ fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
                     Reason::Unhealthy
                 }
                 State::Running | State::Paused if replica.outdated => Reason::Outdated,
-                State::Running | State::Paused => Reason::HighestNumber,
+                State::Running | State::Paused => match replica.running_tasks {
+                    Some(0) => Reason::Idle,
+                    Some(_) => Reason::Busy,
+                    None => Reason::HighestNumber,
+                },
             };
             (reason, replica)
         })
         .collect();
     order.sort_by(|(reason_a, a), (reason_b, b)| {
-        reason_a.cmp(reason_b).then(b.number.cmp(&a.number))
+        let busy = |replica: &Replica| replica.running_tasks.is_some_and(|count| count > 0);
+        reason_a
+            .cmp(reason_b)
+            // Of two outdated ones, the idle one first.
+            .then(busy(a).cmp(&busy(b)))
+            .then(b.number.cmp(&a.number))
     });
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reason, removal_order};
+    use crate::project::observed::{Health, Replica, State};
+
+    #[test]
+    fn broken_ones_go_first_then_outdated_then_idle_then_unknown_then_busy_ones() {
+        let replica = |number, running_tasks| Replica {
+            number,
+            state: State::Running,
+            running_tasks,
+            ..Replica::default()
+        };
+        let replicas = [
+            replica(1, Some(0)),
+            replica(2, Some(1)),
+            replica(3, Some(0)),
+            replica(4, None),
+            replica(5, Some(2)),
+            Replica {
+                outdated: true,
+                ..replica(6, Some(0))
+            },
+            Replica {
+                outdated: true,
+                ..replica(7, Some(1))
+            },
+            Replica {
+                health: Some(Health::Unhealthy),
+                ..replica(8, Some(1))
+            },
+        ];
+        let order: Vec<(u32, Reason)> = removal_order(&replicas)
+            .into_iter()
+            .map(|(reason, replica)| (replica.number, reason))
+            .collect();
+        assert_eq!(
+            order,
+            [
+                (8, Reason::Unhealthy),
+                (6, Reason::Outdated),
+                (7, Reason::Outdated),
+                (3, Reason::Idle),
+                (1, Reason::Idle),
+                (4, Reason::HighestNumber),
+                (5, Reason::Busy),
+                (2, Reason::Busy),
+            ]
+        );
+    }
 }

@@ -123,7 +123,11 @@ pub enum Reason {
     Restarting,
     Unhealthy,
     Outdated,
+    /// Its worker runs nothing.
+    Idle,
     HighestNumber,
+    /// It goes although its worker is at a task: all others are, too.
+    Busy,
 }
 
 impl Reason {
@@ -134,7 +138,9 @@ impl Reason {
             Self::Restarting => "keeps restarting",
             Self::Unhealthy => "unhealthy",
             Self::Outdated => "older configuration",
+            Self::Idle => "idle",
             Self::HighestNumber => "highest number",
+            Self::Busy => "busy",
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Replica {
     pub outdated: bool,
     /// How often the engine restarted it; known after an inspection.
     pub restarts: Option<u32>,
+    /// How many tasks its worker is at; known after its queue was asked.
+    pub running_tasks: Option<u32>,
 }
 
 /// A container's state, as the engine names it.
@@ -172,6 +174,7 @@ pub fn parse_listing(text: &str) -> Result<Vec<Replica>, serde_json::Error> {
             image_id: line.image_id,
             outdated: false,
             restarts: None,
+            running_tasks: None,
         });
     }
     Ok(replicas)

@@ -40,6 +40,29 @@ pub struct StatusService {
     /// What stands in the way of a second replica.
     pub reasons: Vec<String>,
     pub containers: Vec<StatusContainer>,
+    /// The queue of its `queue` policy; null without one.
+    pub queue: Option<StatusQueue>,
+}
+
+/// What waits in a queue and who works on it; null where a driver has no such figure.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusQueue {
+    #[schemars(extend("enum" = ["celery", "bullmq", "redis-list", "redis-stream"]))]
+    pub driver: String,
+    pub name: String,
+    /// Messages that nobody took yet. BullMQ: waiting; streams: lag.
+    pub ready: Option<u64>,
+    /// Messages that were handed out and are not acknowledged. Streams: pending.
+    pub unacknowledged: Option<u64>,
+    /// Tasks that workers are at. BullMQ: active.
+    pub running: Option<u64>,
+    pub consumers: Option<u64>,
+    /// BullMQ's delayed jobs.
+    pub delayed: Option<u64>,
+    /// BullMQ's failed jobs.
+    pub failed: Option<u64>,
+    /// Why there are no figures; null when there are.
+    pub error: Option<String>,
 }
 
 /// The state of a service.

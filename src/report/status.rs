@@ -1,10 +1,12 @@
 //! `rscale status`: from a project to its rows.
 
-use super::json::{SCHEMA, ServiceState, Status, StatusContainer, StatusService};
+use super::json::{SCHEMA, ServiceState, Status, StatusContainer, StatusQueue, StatusService};
 use crate::apply::{count, healthy};
+use crate::load::depth::Depth;
 use crate::preflight;
 use crate::project::Project;
 use crate::project::observed::{Health, Replica, State};
+use crate::project::workload::Queue;
 
 /// Every service with its replicas, orphans last. Services of inactive profiles are left out while
 /// they have no containers. `only` narrows it down; empty is all.
@@ -75,6 +77,23 @@ fn row(name: &str, declared: u32, replicas: &[Replica]) -> StatusService {
         scalable: true,
         reasons: Vec::new(),
         containers: replicas.iter().map(container).collect(),
+        queue: None,
+    }
+}
+
+/// What a queue said, or why it said nothing.
+pub fn queue(queue: &Queue, said: &Result<Depth, String>) -> StatusQueue {
+    let depth = said.clone().unwrap_or_default();
+    StatusQueue {
+        driver: queue.driver.as_str().to_owned(),
+        name: queue.name.clone(),
+        ready: depth.ready,
+        unacknowledged: depth.unacknowledged,
+        running: depth.running,
+        consumers: depth.consumers,
+        delayed: depth.delayed,
+        failed: depth.failed,
+        error: said.as_ref().err().cloned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::AnsiColor;
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::json::{ServiceState, Status, StatusService};
+use super::json::{ServiceState, Status, StatusQueue, StatusService};
 use super::text::Paint;
 use crate::project::Project;
 
@@ -42,12 +42,58 @@ pub fn status(
             .map(|line| paint_row(line, paint) + "\n")
             .collect();
     }
+    text.push_str(&queues(status));
     if details {
         for reason in status.services.iter().flat_map(|service| &service.reasons) {
             let _ = writeln!(text, "{reason}");
         }
     }
     text
+}
+
+/// A line per queue below the table.
+fn queues(status: &Status) -> String {
+    let queues: Vec<(&str, &StatusQueue)> = status
+        .services
+        .iter()
+        .filter_map(|service| Some((service.name.as_str(), service.queue.as_ref()?)))
+        .collect();
+    let names = queues.iter().map(|(name, _)| name.chars().count());
+    let width = names.max().unwrap_or(0);
+    queues.iter().fold(String::new(), |mut text, (name, said)| {
+        let _ = writeln!(text, "{name:width$}  {}", queue(said));
+        text
+    })
+}
+
+/// `queue_a: 12 ready, 4 unacknowledged, 2 running, 3 consumers`, in the words of the driver.
+pub fn queue(queue: &StatusQueue) -> String {
+    if let Some(error) = &queue.error {
+        return format!("{}: {error}", queue.name);
+    }
+    let (ready, unacknowledged, running) = match queue.driver.as_str() {
+        "bullmq" => ("waiting", "unacknowledged", "active"),
+        "redis-stream" => ("lag", "pending", "running"),
+        _ => ("ready", "unacknowledged", "running"),
+    };
+    let consumers = if queue.consumers == Some(1) {
+        "consumer"
+    } else {
+        "consumers"
+    };
+    let figures = [
+        (queue.ready, ready),
+        (queue.unacknowledged, unacknowledged),
+        (queue.running, running),
+        (queue.delayed, "delayed"),
+        (queue.failed, "failed"),
+        (queue.consumers, consumers),
+    ];
+    let known: Vec<String> = figures
+        .into_iter()
+        .filter_map(|(figure, word)| Some(format!("{} {word}", figure?)))
+        .collect();
+    format!("{}: {}", queue.name, known.join(", "))
 }
 
 fn row(project: &Project, service: &StatusService) -> [String; 7] {

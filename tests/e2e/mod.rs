@@ -5,7 +5,11 @@
 
 mod check;
 mod drain;
+pub mod examples;
+mod load_http;
+mod load_test;
 mod examples;
+mod load_celery;
 mod matrix;
 mod ported;
 mod promises;

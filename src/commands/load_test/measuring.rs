@@ -14,6 +14,7 @@ use crate::load::measure::measure;
 use crate::load::pace::Arrival as Pacing;
 use crate::load::run::{self, Ending, LoadEvent, Plan, Ran};
 use crate::load::site::{Names, Site};
+use crate::load::threshold::slug;
 use crate::project::Project;
 use crate::project::address::Address;
 use crate::project::observed::Replica;
@@ -46,13 +47,9 @@ impl Measurement {
     ) -> Result<Self> {
         let project = reach.project(likely_name).await?;
         let workload = workload(request.work, &project)?;
-        let names: Vec<&str> = workload
-            .types
-            .iter()
-            .map(|task| task.name.as_str())
-            .collect();
+        let slugs: Vec<String> = workload.types.iter().map(|task| slug(&task.name)).collect();
         for threshold in &request.thresholds {
-            threshold.check(&names)?;
+            threshold.check(&slugs)?;
         }
         Ok(Self {
             project,
@@ -114,12 +111,16 @@ impl Measurement {
         Ok(Measured { result, failure })
     }
 
-    async fn site(&self, reach: Reach<'_>, request: &Request<'_>) -> Result<Site> {
-        let mut hosts = BTreeSet::new();
+    /// How the brokers and servers are reached, and who is who.
+    pub async fn site(&self, reach: Reach<'_>, request: &Request<'_>) -> Result<Site> {
+        let (mut hosts, mut places) = (BTreeSet::new(), BTreeSet::new());
         for task in &self.plan.types {
             match &task.work {
                 Work::Http(http) => {
                     hosts.insert(http.url.host());
+                }
+                Work::Command(command) => {
+                    places.insert(&command.place);
                 }
                 work => hosts.extend(work.queue().into_iter().flat_map(|queue| {
                     let results = queue.results.iter().map(Address::host);
@@ -131,6 +132,7 @@ impl Measurement {
         Ok(Site {
             addresses: reach.addresses(&self.project, &hosts, &engine).await?,
             names: Names::of(&self.project),
+            launchers: reach.launchers(&self.project, &places)?,
             force: request.force,
             timeout: request.timeout,
         })

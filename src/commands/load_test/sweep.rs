@@ -1,10 +1,349 @@
-//! `--sweep`.
+//! `--sweep`: scale, wait, warm up, measure, save, count after count; the counts go back at the end.
 
-use super::Request;
-use crate::cli::SweepArgs;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::measuring::{Measured, Measurement};
+use super::request::Request;
+use super::{files, show};
+use crate::apply::ApplyOptions;
+use crate::cli::{self, SweepArgs};
+use crate::commands::scale::host_facts;
+use crate::commands::scaling::{self, Scaled, Scaling};
+use crate::commands::selection::{Asked, known_services};
 use crate::commands::session::Session;
 use crate::error::{Error, Exit, Result};
+use crate::exec::Executor;
+use crate::exec::process::ProcessExecutor;
+use crate::gather::Reach;
+use crate::load::drivers;
+use crate::load::run::Warmup;
+use crate::load::sweep::{self, Counts, SweepMode};
+use crate::plan::PlanOptions;
+use crate::project::target::{Count, Targets};
+use crate::project::workload::TaskType;
+use crate::report::load_test::{LoadTest, Sweep};
+use crate::report::{html, json, load_sweep, text};
+use crate::ui::Format;
 
-pub async fn run(_: &Session<'_>, _: &Request<'_>, _: &SweepArgs) -> Result<Exit> {
-    Err(Error::usage("not yet"))
+/// Tasks of each type that warm new replicas up, unless something else is typed.
+const WARMUP: u32 = 5;
+/// How long new workers may take to listen on their queues once their replicas are healthy.
+const LISTENING: Duration = Duration::from_secs(20);
+/// How long an answer of a broker may take meanwhile.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Measures at every count and says which one is worth it.
+pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs) -> Result<Exit> {
+    let mode = match args.sweep_mode {
+        cli::SweepMode::Step => SweepMode::Step,
+        cli::SweepMode::Crossed => SweepMode::Crossed,
+    };
+    let points = sweep::parse(&args.sweep, mode)?;
+    let reach = session.reach();
+    let project = reach.project(&session.likely_name).await?;
+    let names: Vec<&String> = points.iter().flat_map(Counts::keys).collect();
+    known_services(&project.declared, names.iter().copied())?;
+    let before: Counts = names
+        .iter()
+        .map(|name| ((*name).clone(), project.count(name)))
+        .collect();
+    let sweeping = Sweeping {
+        session,
+        request,
+        wait_timeout: args.wait_timeout,
+    };
+    // What the tasks are is found out first, then what would be refused, before anything is changed.
+    let measurement = Measurement::prepare(reach, &session.likely_name, request).await?;
+    for note in &measurement.notes {
+        session.ui.note(note);
+    }
+    sweeping.announce(&measurement, &points);
+    for point in &points {
+        sweeping.refuse_early(point).await?;
+    }
+    let mut measured = Vec::new();
+    let ended = sweeping.go(&points, &before, &mut measured).await;
+    session.ui.clear_bars();
+    let restored = sweeping.restore(&before).await;
+    let mut document = sweep::document(project.name(), measured);
+    document.restored = restored.is_ok();
+    document.interrupted = session.executor.interrupted();
+    document.error = ended.as_ref().err().map(|error| error.message.clone());
+    sweeping.save(&document)?;
+    session.ui.clear_bars();
+    match session.ui.format() {
+        Format::Json => session.ui.data(&json::render(&document)),
+        Format::Text if document.points.is_empty() => {}
+        Format::Text => {
+            let ui = session.ui;
+            ui.data(&load_sweep::sweep(&document, ui.paint(), ui.width()));
+        }
+    }
+    if let Err(error) = restored {
+        session.ui.error(&error);
+        // What went wrong first decides the exit code.
+        return Ok(ended.err().map_or(Exit::Failed, |error| error.exit));
+    }
+    session
+        .ui
+        .note(&format!("back to {}", sweep::typed(&before)));
+    ended.map(|()| verdict(session, &document))
+}
+
+/// Exit 5 where a point missed a threshold.
+fn verdict(session: &Session<'_>, document: &Sweep) -> Exit {
+    let mut exit = Exit::Done;
+    for point in &document.points {
+        for missed in &point.result.missed_thresholds {
+            let name = load_sweep::configuration(point);
+            session
+                .ui
+                .always(&format!("threshold missed at {name}: {missed}"));
+            exit = Exit::Threshold;
+        }
+    }
+    exit
+}
+
+struct Sweeping<'a> {
+    session: &'a Session<'a>,
+    request: &'a Request<'a>,
+    wait_timeout: Duration,
+}
+
+impl Sweeping<'_> {
+    /// What is sent, and what is left out of the compose file's tasks.
+    fn announce(&self, measurement: &Measurement, points: &[Counts]) {
+        let all = &measurement.plan.types;
+        let swept = of_swept(all, &points[0]);
+        let left_out: Vec<String> = all
+            .iter()
+            .filter(|task| !swept.contains(task))
+            .map(|task| format!("`{}`", task.name))
+            .collect();
+        if !left_out.is_empty() {
+            self.session.ui.note(&format!(
+                "not sent: {}; no service that is swept does that work",
+                text::list(&left_out)
+            ));
+        }
+    }
+
+    /// The point as a dry run of the scaler sees it.
+    async fn refuse_early(&self, point: &Counts) -> Result<()> {
+        let scaled = self
+            .scale(self.session.executor, point, true, false)
+            .await?;
+        refusal(&scaled, point).map_or(Ok(()), Err)
+    }
+
+    async fn go(
+        &self,
+        points: &[Counts],
+        before: &Counts,
+        measured: &mut Vec<(Counts, LoadTest)>,
+    ) -> Result<()> {
+        let ui = self.session.ui;
+        for (place, point) in points.iter().enumerate() {
+            let name = sweep::typed(point);
+            ui.note(&format!("[{}/{}] {name}", place + 1, points.len()));
+            let scaled = self
+                .scale(self.session.executor, point, false, false)
+                .await?;
+            if let Some(error) = failure(scaled, point) {
+                return Err(error);
+            }
+            ui.clear_bars();
+            let Measured { result, failure } = self.measure(point).await?;
+            ui.clear_bars();
+            ui.note(&format!(
+                "    {:.2} tasks/sec, {} completed, {} failed",
+                result.throughput_per_second, result.completed, result.failed
+            ));
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            measured.push((point.clone(), result));
+            // A later failure must not lose what was measured.
+            let mut so_far = sweep::document(&measured[0].1.project, measured.clone());
+            so_far.restored = point == before;
+            self.save(&so_far)?;
+        }
+        Ok(())
+    }
+
+    async fn measure(&self, point: &Counts) -> Result<Measured> {
+        let (session, reach) = (self.session, self.session.reach());
+        let mut measurement =
+            Measurement::prepare(reach, &session.likely_name, self.request).await?;
+        let plan = &mut measurement.plan;
+        plan.warmup.get_or_insert(Warmup::Tasks(WARMUP));
+        plan.types = of_swept(&plan.types, point);
+        self.wait_for_workers(&measurement, point).await?;
+        let emit = |event| show(session.ui, &measurement, event);
+        measurement.carry_out(reach, self.request, &emit).await
+    }
+
+    /// A replica is healthy before its worker listens on the queue: waits until as many listen as there are
+    /// replicas, where the queue tells it.
+    async fn wait_for_workers(&self, measurement: &Measurement, point: &Counts) -> Result<()> {
+        let site = measurement.site(self.session.reach(), self.request).await?;
+        for task in &measurement.plan.types {
+            let (Some(queue), Some(service)) = (task.work.queue(), &task.service) else {
+                continue;
+            };
+            let Some(wanted) = point.get(service).map(|count| u64::from(*count)) else {
+                continue;
+            };
+            let began = Instant::now();
+            loop {
+                let depth = tokio::time::timeout(ANSWER, drivers::depth(queue, &site)).await;
+                let listening = depth.ok().and_then(Result::ok).map(|depth| depth.consumers);
+                // A queue that does not tell is not waited for; fewer listeners than wanted are.
+                if !matches!(listening, Some(Some(now)) if now < wanted) {
+                    break;
+                }
+                if began.elapsed() > LISTENING {
+                    self.session.ui.note(&format!(
+                        "warning: only {} of {wanted} workers listen on `{}`",
+                        listening.flatten().unwrap_or(0),
+                        queue.name
+                    ));
+                    break;
+                }
+                if self.session.executor.interrupted() {
+                    return Err(Error::interrupted());
+                }
+                self.session
+                    .executor
+                    .pause(Duration::from_millis(200))
+                    .await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the counts back. An interruption has been heard by then; another one ends this as well.
+    async fn restore(&self, before: &Counts) -> Result<()> {
+        let by_hand = || {
+            let targets: Vec<String> = before
+                .iter()
+                .map(|(service, count)| format!("{service}={count}"))
+                .collect();
+            format!("bring them back: rscale {}", targets.join(" "))
+        };
+        let executor = ProcessExecutor::listening().map_err(|error| {
+            Error::failed(format!("signals cannot be listened for: {error}")).hint(by_hand())
+        })?;
+        // A policy must not keep the counts from being what they were.
+        let scaled = self.scale(&executor, before, false, true).await;
+        let failed = match scaled {
+            Ok(scaled) => failure(scaled, before),
+            Err(error) => Some(error),
+        };
+        match failed {
+            None => Ok(()),
+            Some(error) => Err(Error::failed(format!(
+                "the counts are not what they were before: {}",
+                error.message
+            ))
+            .hint(by_hand())),
+        }
+    }
+
+    async fn scale(
+        &self,
+        executor: &dyn Executor,
+        counts: &Counts,
+        dry_run: bool,
+        force: bool,
+    ) -> Result<Scaled> {
+        let session = self.session;
+        let reach = Reach {
+            engine: &session.engine,
+            executor,
+        };
+        let targets = counts
+            .iter()
+            .map(|(service, count)| (service.clone(), Count::Exactly(*count)));
+        let scaling = Scaling {
+            asked: Asked::Named(Targets(targets.collect())),
+            dry_run,
+            force,
+            current_replicas: None,
+            lock_timeout: Duration::from_secs(60),
+            plan: PlanOptions {
+                verify: true,
+                ..PlanOptions::default()
+            },
+            apply: ApplyOptions {
+                wait_timeout: self.wait_timeout,
+                stable: Duration::from_secs(1),
+                keep: false,
+                stop_timeout: None,
+                force: false,
+            },
+        };
+        let on_event = |event| session.ui.event(event);
+        let on_note = |note: &str| session.ui.note(note);
+        scaling::scale(reach, &scaling, &host_facts(session), &on_event, &on_note).await
+    }
+
+    fn save(&self, document: &Sweep) -> Result<()> {
+        if let Some(file) = &self.request.save {
+            files::write(file, &json::render(document))?;
+        }
+        if let Some(file) = &self.request.report {
+            files::write(file, &html::sweep(document))?;
+        }
+        Ok(())
+    }
+}
+
+/// The task types that the swept services do: what others do would hide the difference. All of them where
+/// none is known to be theirs, requests through a balancer for instance.
+fn of_swept(types: &[TaskType], point: &Counts) -> Vec<TaskType> {
+    let is_swept = |task: &&TaskType| {
+        let service = task.service.as_ref();
+        service.is_some_and(|service| point.contains_key(service))
+    };
+    let swept: Vec<TaskType> = types.iter().filter(is_swept).cloned().collect();
+    if swept.is_empty() {
+        types.to_vec()
+    } else {
+        swept
+    }
+}
+
+/// Why the preflight refuses a point.
+fn refusal(scaled: &Scaled, point: &Counts) -> Option<Error> {
+    if scaled.exit != Exit::Refused {
+        return None;
+    }
+    let name = sweep::typed(point);
+    let why = scaled.document.error.clone().unwrap_or_default();
+    let error = Error::new(Exit::Refused, format!("{name} would be refused: {why}"));
+    let hint = scaled
+        .document
+        .findings
+        .iter()
+        .find(|finding| finding.severity == "error")
+        .map(|finding| finding.hint.clone());
+    Some(error.hints(hint))
+}
+
+/// Why a scale did not get to its counts.
+fn failure(scaled: Scaled, point: &Counts) -> Option<Error> {
+    if let Some(refused) = refusal(&scaled, point) {
+        return Some(refused);
+    }
+    scaled.failure.map(|failure| {
+        let mut error = failure.error;
+        for (name, log) in &failure.logs {
+            error = error.detail(format!("last lines of {name}:\n{log}"));
+        }
+        error
+    })
 }

@@ -31,7 +31,7 @@ pub fn workers(counts: &Counts) -> u32 {
 }
 
 /// As one types counts: `worker-a=2 worker-b=2`.
-fn typed(counts: &Counts) -> String {
+pub fn typed(counts: &Counts) -> String {
     let words: Vec<String> = counts
         .iter()
         .map(|(service, count)| format!("{service}={count}"))

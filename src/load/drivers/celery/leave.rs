@@ -1,0 +1,215 @@
+//! After a run: everything as it was found, and what is still there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Celery;
+use super::broker::Broker;
+use super::control::Command;
+use crate::error::Result;
+use crate::load::Closed;
+use crate::load::book::{Book, Kind};
+
+/// How long the workers' events may take to be restored, with a new connection where the old one is lost.
+const RESTORING: Duration = Duration::from_secs(3);
+/// How long looking for what is left, and removing it, may take.
+const TIDYING: Duration = Duration::from_secs(4);
+/// Pause before the next attempt to connect.
+const AGAIN: Duration = Duration::from_millis(300);
+/// Pause before the workers are told again.
+const REPLY: Duration = Duration::from_secs(1);
+
+impl Celery<'_> {
+    pub(super) async fn leave(&self, book: &Book, purge: bool) -> Closed {
+        let mut closed = Closed::default();
+        // A run that was dropped in the middle could not do it.
+        self.remember(book);
+        let until = Instant::now() + RESTORING;
+        let broker = self.reconnected(until).await;
+        if let Some(Broker::Amqp(amqp)) = broker.as_deref() {
+            amqp.stop_sending().await;
+        }
+        if !self.restored(broker.as_deref(), until).await {
+            let workers = self.switched_on.borrow().join(",");
+            closed.warnings.push(format!(
+                "the workers still send events; switch them off: celery --app APP control --destination {workers} disable_events"
+            ));
+        }
+        let until = Instant::now() + TIDYING;
+        if let Some(broker) = &broker {
+            let looking = self.look_for_own(broker, book, purge, until, &mut closed);
+            let looked = tokio::time::timeout_at(until, looking).await;
+            if let Ok(Err(error)) = looked {
+                closed.warnings.push(error.message);
+            }
+        }
+        if let Err(warning) = self.forget_results(until).await {
+            closed.warnings.push(warning);
+        }
+        if let Some(broker) = broker {
+            broker.close().await;
+        }
+        self.broker.replace(None);
+        self.backend.replace(None);
+        closed
+    }
+
+    /// The connection, or a new one where it is lost.
+    async fn reconnected(&self, until: Instant) -> Option<Rc<Broker>> {
+        let known = self.broker.borrow().clone()?;
+        let alive = tokio::time::timeout_at(until, known.is_alive()).await;
+        if alive == Ok(true) {
+            return Some(known);
+        }
+        self.broker.replace(None);
+        loop {
+            let connecting = tokio::time::timeout_at(until, self.broker()).await;
+            match connecting {
+                Ok(Ok(broker)) => return Some(broker),
+                Ok(Err(_)) if Instant::now() + AGAIN < until => tokio::time::sleep(AGAIN).await,
+                Ok(Err(_)) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Whether the events of all workers that rscale switched on are off again.
+    async fn restored(&self, broker: Option<&Broker>, until: Instant) -> bool {
+        let workers = self.switched_on.borrow().clone();
+        if workers.is_empty() {
+            return true;
+        }
+        let Some(broker) = broker else { return false };
+        let mut left: BTreeSet<String> = workers.into_iter().collect();
+        loop {
+            let workers: Vec<String> = left.iter().cloned().collect();
+            let asking = broker.ask(Command::DisableEvents, &workers, self.site, REPLY);
+            match tokio::time::timeout_at(until, asking).await {
+                Ok(Ok(replies)) => left.retain(|worker| !replies.contains_key(worker)),
+                Ok(Err(_)) | Err(_) => return false,
+            }
+            if left.is_empty() {
+                self.switched_on.borrow_mut().clear();
+                return true;
+            }
+            // A worker that is gone has no events any more.
+            let roll = broker.ask_all(Command::ActiveQueues, self.site, REPLY / 2, &|_| false);
+            match tokio::time::timeout_at(until, roll).await {
+                Ok(Ok(present)) => left.retain(|worker| present.contains_key(worker)),
+                Ok(Err(_)) | Err(_) => return false,
+            }
+            if left.is_empty() {
+                self.switched_on.borrow_mut().clear();
+                return true;
+            }
+        }
+    }
+
+    /// Counts the messages that are still in the queues, or removes them.
+    async fn look_for_own(
+        &self,
+        broker: &Broker,
+        book: &Book,
+        purge: bool,
+        until: Instant,
+        closed: &mut Closed,
+    ) -> Result<()> {
+        let unfinished = |kind: Kind| {
+            let tally = book.tally(kind);
+            tally.in_flight() > 0
+        };
+        let mut queued: BTreeMap<Kind, u64> = self.kinds.iter().map(|kind| (*kind, 0)).collect();
+        let mut purged: BTreeMap<Kind, u64> = BTreeMap::new();
+        let kind_of = |task: u32| {
+            book.ledger()
+                .records
+                .get(task as usize)
+                .map(|record| record.kind)
+        };
+        for queue in self.queues() {
+            let kinds: Vec<Kind> = self
+                .types
+                .iter()
+                .filter(|of| of.queue.name == queue)
+                .map(|of| of.kind)
+                .collect();
+            if !kinds.iter().any(|kind| unfinished(*kind)) {
+                continue;
+            }
+            match broker {
+                Broker::Redis(redis) if purge => {
+                    for task in redis.purge(queue, book.id()).await? {
+                        if let Some(kind) = kind_of(task) {
+                            *purged.entry(kind).or_default() += 1;
+                        }
+                    }
+                }
+                Broker::Redis(redis) => {
+                    for task in redis.own(queue, book.id()).await? {
+                        if let Some(kind) = kind_of(task) {
+                            *queued.entry(kind).or_default() += 1;
+                        }
+                    }
+                }
+                Broker::Amqp(amqp) => {
+                    if purge {
+                        let is_own = |id: &str| book.id().number(id).is_some();
+                        for id in amqp.purge(queue, &is_own, until).await? {
+                            let kind = book.id().number(&id).and_then(kind_of);
+                            if let Some(kind) = kind {
+                                *purged.entry(kind).or_default() += 1;
+                            }
+                        }
+                        continue;
+                    }
+                    let ready = amqp.queue(queue).await?.map_or(0, |waiting| waiting.ready);
+                    let before = self.before.borrow().get(queue).copied().unwrap_or_default();
+                    for (kind, count) in last_of(book, &kinds, ready.saturating_sub(before)) {
+                        *queued.entry(kind).or_default() += count;
+                    }
+                }
+            }
+        }
+        closed.queued = queued.into_iter().collect();
+        closed.purged = purged.into_iter().collect();
+        Ok(())
+    }
+
+    /// Removes the results of all runs of this driver.
+    async fn forget_results(&self, until: Instant) -> Result<(), String> {
+        let backend = self.backend.borrow().clone();
+        let Some(backend) = backend else {
+            return Ok(());
+        };
+        let runs = self.runs.borrow().clone();
+        let forgetting = async {
+            for (id, count) in runs {
+                backend.forget((0..count).map(|task| id.task(task))).await?;
+            }
+            Ok::<(), crate::error::Error>(())
+        };
+        match tokio::time::timeout_at(until, forgetting).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("results of this run are left: {error}")),
+            Err(_) => Err("results of this run are left; they expire by themselves".into()),
+        }
+    }
+}
+
+/// The types of the `count` tasks that were sent last and have no result: a queue gives the oldest first, so
+/// that these are the ones that are still in it.
+fn last_of(book: &Book, kinds: &[Kind], count: u64) -> BTreeMap<Kind, u64> {
+    let mut open: Vec<(u32, Kind)> = Vec::new();
+    for kind in kinds {
+        open.extend(book.unfinished(*kind).into_iter().map(|task| (task, *kind)));
+    }
+    open.sort_unstable();
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut counts = BTreeMap::new();
+    for (_, kind) in open.iter().rev().take(count) {
+        *counts.entry(*kind).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,366 @@
+//! `rscale load-test`, its sweep and what else asks the queues, on the real Celery workers of rabbitmq-workers:
+//! what the command makes of a run. The drivers have files of their own.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::cli::schema::is_valid;
+use crate::support::engine::{Engine, Project, entry};
+
+/// The example with one worker of each kind, its image built by whoever comes first.
+fn started() -> Option<Project> {
+    let project = Engine::example("rabbitmq-workers")?;
+    super::examples::rabbitmq_workers::up(&project);
+    Some(project)
+}
+
+fn service<'v>(status: &'v Value, name: &str) -> &'v Value {
+    entry(&status["services"], name)
+}
+
+#[test]
+fn a_run_prints_its_figures_and_keeps_them_compares_them_and_judges_them() {
+    let Some(project) = started() else { return };
+    let ran = project
+        .rscale(&[
+            "load-test",
+            "--tasks",
+            "20",
+            "--warmup",
+            "2",
+            "--save",
+            "before.json",
+        ])
+        .succeeded()
+        .says("Starting load test: 20 tasks of each type (Task A -> queue_a, Task B -> queue_b)")
+        .says("Workers: worker-a 1, worker-b 1");
+    for line in [
+        "Load Test Summary:",
+        "  Total tasks sent: 40",
+        "warm-up: 4 tasks before the measured run",
+        "events: on, so workers tell execution times and who did what",
+    ] {
+        assert!(
+            ran.stdout.lines().any(|other| other == line),
+            "{line}: {ran}"
+        );
+    }
+    // Neither in a note nor in the file.
+    assert!(
+        !ran.stdout.contains("guest") && !project.read("before.json").contains("guest"),
+        "{ran}"
+    );
+
+    // Task B takes twice as long as Task A, and one worker does one at a time.
+    let ran = project
+        .json(&[
+            "load-test",
+            "--tasks=20",
+            "--fail-if=task_a.execution.p95_seconds>0.01",
+            "--fail-if=failed>0",
+            "--fail-if=throughput<1000",
+            "--report=page.html",
+        ])
+        .exited(5)
+        .says("threshold missed: task_a.execution.p95_seconds > 0.01: it is ")
+        .says("threshold missed: throughput < 1000: it is ");
+    let result = ran.document();
+    is_valid("load-test", &result);
+    assert_eq!(
+        result["missed_thresholds"].as_array().unwrap().len(),
+        2,
+        "{ran}"
+    );
+    assert_eq!(
+        (&result["completed"], &result["lost"]),
+        (&40.into(), &0.into()),
+        "{ran}"
+    );
+    let (a, b) = (
+        entry(&result["tasks"], "Task A"),
+        entry(&result["tasks"], "Task B"),
+    );
+    let mean = |task: &Value| task["execution_seconds"]["mean"].as_f64().unwrap();
+    assert!(mean(a) >= 0.1 && mean(b) >= 0.2, "{ran}");
+    // 20 tasks one after another wait for each other; the last one waited for the other 19.
+    assert!(
+        a["queue_wait_seconds"]["max"].as_f64().unwrap() >= 1.9,
+        "{ran}"
+    );
+    // No faster than one worker can: 20 x 0.2 s.
+    assert!(result["total_seconds"].as_f64().unwrap() >= 4.0, "{ran}");
+    let share = entry(&result["replicas"], &project.container("worker-b", 1));
+    assert_eq!(
+        (&share["completed"], &share["share"]),
+        (&20.into(), &1.0.into()),
+        "{ran}"
+    );
+    assert!(project.read("page.html").contains("Task A"), "{ran}");
+
+    project
+        .rscale(&["load-test", "--tasks=20", "--compare", "before.json"])
+        .succeeded()
+        .says("Task A");
+
+    // Flags alone do as well, and the workers' own environment says where.
+    let ran = project
+        .rscale(&[
+            "load-test",
+            "--tasks=5",
+            "--task=tasks.task_a@queue_a",
+            "--rate=50",
+        ])
+        .succeeded()
+        .says("Workers: worker-a 1");
+    assert!(
+        ran.stdout.contains("rate: 50 tasks of each type a second"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn status_shows_the_queues_and_a_broker_that_does_not_answer_does_not_fail_it() {
+    let Some(project) = started() else { return };
+    let naps = [
+        "run",
+        "--rm",
+        "-T",
+        "dispatch",
+        "--no-wait",
+        "--nap",
+        "4",
+        "--seconds",
+        "8",
+    ];
+    project.compose(&naps);
+    project.wait_until("the first nap runs", || {
+        let status = project.json(&["status"]).succeeded().document();
+        service(&status, "worker-a")["queue"]["running"] == 1
+    });
+    let ran = project.json(&["status"]).succeeded();
+    let status = ran.document();
+    is_valid("status", &status);
+    let queue = &service(&status, "worker-a")["queue"];
+    assert_eq!(
+        (&queue["driver"], &queue["name"]),
+        (&"celery".into(), &"queue_a".into()),
+        "{ran}"
+    );
+    // One runs, one is taken ahead (worker_prefetch_multiplier), two wait.
+    assert_eq!(
+        (&queue["running"], &queue["consumers"], &queue["error"]),
+        (&1.into(), &1.into(), &Value::Null),
+        "{ran}"
+    );
+    assert!(queue["ready"].as_u64().unwrap() >= 2, "{ran}");
+    assert_eq!(service(&status, "redis")["queue"], Value::Null);
+    let ran = project.rscale(&["status"]).succeeded();
+    assert!(ran.stdout.contains("worker-a  queue_a: "), "{ran}");
+
+    project.docker(&["pause", &project.container("rabbitmq", 1)]);
+    let began = Instant::now();
+    let ran = project.json(&["status"]).succeeded();
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+    let status = ran.document();
+    assert!(
+        service(&status, "worker-a")["queue"]["error"].is_string(),
+        "{ran}"
+    );
+    assert_eq!(service(&status, "worker-a")["running"], 1, "{ran}");
+    project.docker(&["unpause", &project.container("rabbitmq", 1)]);
+    project.compose(&["stop", "--timeout=1", "rabbitmq"]);
+    let status = project.json(&["status"]).succeeded().document();
+    let error = service(&status, "worker-b")["queue"]["error"]
+        .as_str()
+        .unwrap();
+    assert_eq!(error, "`rabbitmq` does not run");
+}
+
+#[test]
+fn a_scale_down_takes_the_idle_ones_and_leaves_the_busy_one() {
+    let Some(project) = started() else { return };
+    project.rscale(&["worker-a=4"]).succeeded();
+    project.wait_until("every worker listens", || {
+        let status = project.json(&["status"]).document();
+        service(&status, "worker-a")["queue"]["consumers"] == 4
+    });
+    // Only the one with the highest number, which would be the first to go, can take the task.
+    let others: Vec<String> = project
+        .ids("worker-a")
+        .into_iter()
+        .filter(|(number, _)| *number < 4)
+        .map(|(_, id)| format!("celery@{}", &id[..12]))
+        .collect();
+    let control = |command: &str| {
+        let celery = ["exec", "-T", "worker-a", "celery", "--app=tasks", "control"];
+        let to = ["--destination", &others.join(",")];
+        let words = [celery.as_slice(), &to, &[command, "queue_a"]].concat();
+        project.compose(&words);
+    };
+    control("cancel_consumer");
+    let nap = [
+        "run",
+        "--rm",
+        "-T",
+        "dispatch",
+        "--no-wait",
+        "--nap",
+        "1",
+        "--seconds",
+        "40",
+    ];
+    project.compose(&nap);
+    let running = || {
+        let status = project.json(&["status"]).document();
+        service(&status, "worker-a")["queue"]["running"].as_u64()
+    };
+    project.wait_until("the fourth worker is busy", || running() == Some(1));
+    control("add_consumer");
+    let plan = project.rscale(&["worker-a=1", "--dry-run"]).succeeded();
+    let order = |number: u32| {
+        plan.stdout
+            .find(&format!("{} (idle)", project.container("worker-a", number)))
+    };
+    assert!(
+        order(3) < order(2) && order(2) < order(1) && order(3).is_some(),
+        "{plan}"
+    );
+    let began = Instant::now();
+    let ran = project.rscale(&["worker-a=1"]).succeeded();
+    assert!(began.elapsed() < Duration::from_secs(25), "{ran}");
+    assert_eq!(
+        (project.numbers("worker-a"), running()),
+        (vec![4], Some(1)),
+        "{ran}"
+    );
+}
+
+#[test]
+fn a_sweep_measures_each_count_and_puts_the_counts_back() {
+    let Some(project) = started() else { return };
+    // What the policy forbids is refused before anything is scaled.
+    let before = project.all_ids();
+    project
+        .rscale(&["load-test", "--sweep=worker-a=1,9"])
+        .exited(3)
+        .says("worker-a=9 would be refused")
+        .says("6");
+    project
+        .rscale(&["load-test", "--sweep=wroker-a=1..3"])
+        .exited(2)
+        .says("worker-a");
+    assert_eq!(project.all_ids(), before);
+
+    project.rscale(&["worker-a=2"]).succeeded();
+    let ran = project
+        .json(&[
+            "load-test",
+            "--sweep=worker-a=1,3",
+            "--tasks=30",
+            "--save=sweep.json",
+            "--report=sweep.html",
+        ])
+        .succeeded()
+        .says("back to worker-a=2");
+    let sweep = ran.document();
+    is_valid("load-test-sweep", &sweep);
+    assert_eq!(
+        (&sweep["restored"], &sweep["error"]),
+        (&true.into(), &Value::Null),
+        "{ran}"
+    );
+    let points = sweep["points"].as_array().unwrap();
+    let replicas: Vec<&Value> = points
+        .iter()
+        .map(|point| &point["counts"][0]["replicas"])
+        .collect();
+    assert_eq!(replicas, [1, 3], "{ran}");
+    // Three workers are far faster than one with tasks that only wait.
+    assert!(
+        points[1]["improvement_percent"].as_f64().unwrap() > 50.0,
+        "{ran}"
+    );
+    // Task B is nobody's who is swept.
+    assert_eq!(
+        points[0]["result"]["tasks"].as_array().unwrap().len(),
+        1,
+        "{ran}"
+    );
+    assert_eq!(
+        points[1]["result"]["replicas"].as_array().unwrap().len(),
+        3,
+        "{ran}"
+    );
+    assert!(sweep["recommended"]["reason"].is_string(), "{ran}");
+    assert!(
+        sweep["fit"].is_null() && sweep["fit_note"].is_string(),
+        "{ran}"
+    );
+    project.assert_running(&[
+        ("rabbitmq", 1),
+        ("redis", 1),
+        ("worker-a", 2),
+        ("worker-b", 1),
+    ]);
+    assert!(project.read("sweep.html").contains("worker-a"), "{ran}");
+
+    // Interrupted in the middle of the second point.
+    let run = project.start(&[
+        "load-test",
+        "--sweep=worker-a=1,4",
+        "--tasks=100",
+        "--format=json",
+    ]);
+    run.wait_until_it_says("[2/2] worker-a=4");
+    project.wait_until("the second point is scaled to", || {
+        project.numbers("worker-a").len() == 4
+    });
+    run.signal(Signal::INT);
+    let ran = run.ended().exited(130).says("back to worker-a=2");
+    let sweep = ran.document();
+    assert_eq!(
+        (&sweep["interrupted"], &sweep["restored"]),
+        (&true.into(), &true.into()),
+        "{ran}"
+    );
+    assert_eq!(sweep["points"].as_array().unwrap().len(), 1, "{ran}");
+    project.assert_running(&[
+        ("rabbitmq", 1),
+        ("redis", 1),
+        ("worker-a", 2),
+        ("worker-b", 1),
+    ]);
+
+    // A point that cannot be reached: its replicas crash.
+    project.set("RSCALE_WAIT_TIMEOUT", "20s");
+    let compose = project
+        .read("compose.yaml")
+        .replace("--queues=queue_a", "--queus=queue_a");
+    project.write("compose.yaml", &compose);
+    let ran = project
+        .json(&[
+            "load-test",
+            "--sweep=worker-a=2,3",
+            "--tasks=5",
+            "--task=tasks.task_a@queue_a",
+            "--celery=amqp://guest:guest@rabbitmq:5672//",
+        ])
+        .exited(1);
+    let sweep = ran.document();
+    assert!(
+        sweep["error"].is_string() && sweep["restored"] == true,
+        "{ran}"
+    );
+    project.assert_running(&[
+        ("rabbitmq", 1),
+        ("redis", 1),
+        ("worker-a", 2),
+        ("worker-b", 1),
+    ]);
+}
