@@ -17,6 +17,7 @@ pub struct Tick {
 impl Axis {
     /// Of amounts, up to the first tick that nothing exceeds; whole numbers only with `whole`.
     pub fn of_amounts(largest: f64, most: f64, whole: bool) -> Self {
+        let largest = drawable(largest);
         let step = step(largest, most, whole);
         let max = (largest / step).ceil().max(1.0) * step;
         Self::with(max, step, |value| amount(value, step))
@@ -24,7 +25,7 @@ impl Axis {
 
     /// Of a time in seconds, exactly as long as it is.
     pub fn of_seconds(longest: f64, most: f64) -> Self {
-        let longest = if longest > 0.0 { longest } else { 1.0 };
+        let longest = drawable(longest);
         let (unit, name) = match longest {
             ..1.0 => (0.001, "ms"),
             ..180.0 => (1.0, "s"),
@@ -66,12 +67,18 @@ impl Axis {
     }
 }
 
+/// What an axis can show; 1 for nothing at all.
+fn drawable(largest: f64) -> f64 {
+    if largest > 0.0 {
+        largest.clamp(1e-9, 1e15)
+    } else {
+        1.0
+    }
+}
+
 /// 1, 2 or 5 times a power of ten, so that there are at most `most` of them up to `largest`.
 fn step(largest: f64, most: f64, whole: bool) -> f64 {
-    if !(largest > 0.0 && largest.is_finite()) {
-        return 1.0;
-    }
-    let least = (largest / most).max(1e-9);
+    let least = largest / most;
     let power = 10_f64.powf(least.log10().floor());
     let found = [1.0, 2.0, 5.0, 10.0]
         .map(|factor| factor * power)
@@ -104,7 +111,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -143,7 +150,8 @@ pub fn seconds(value: f64, largest: f64) -> String {
         match largest {
             ..10.0 => format!("{value:.2} s"),
             ..100.0 => format!("{value:.1} s"),
-            _ => format!("{value:.0} s"),
+            ..1000.0 => format!("{value:.0} s"),
+            _ => format!("{} s", figure(value.round())),
         }
     }
 }
@@ -170,7 +178,7 @@ mod tests {
             (0.0, true, "0 1"),
             (12_400.0, false, "0 5000 10k 15k"),
             (4e6, false, "0 1M 2M 3M 4M"),
-            (f64::NAN, false, "0 1"),
+            (f64::NAN, false, "0 0.5 1"),
         ] {
             assert_eq!(
                 labels(&Axis::of_amounts(largest, 4.0, whole)),
@@ -214,6 +222,7 @@ mod tests {
         assert_eq!(seconds(0.001_23, 0.005), "1.23 ms");
         assert_eq!(seconds(0.734, 1.2), "0.73 s");
         assert_eq!(seconds(95.4, 120.0), "95 s");
+        assert_eq!(seconds(8000.0, 8000.0), "8,000 s");
     }
 
     proptest! {

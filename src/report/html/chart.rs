@@ -92,7 +92,12 @@ pub fn throughput(result: &LoadTest) -> String {
         legend.push(("failed".to_owned(), "failed".to_owned()));
     }
     let caption = format!(
-        "completed tasks per second, in intervals of {}",
+        "completed tasks{} per second, in intervals of {}",
+        if result.tasks.len() > LINES {
+            " of all types"
+        } else {
+            ""
+        },
         seconds(interval, interval)
     );
     figure_of(
@@ -255,7 +260,7 @@ pub fn shares(result: &LoadTest) -> String {
         let _ = write!(
             rows,
             "<tr role=\"row\"><th role=\"rowheader\" scope=\"row\">{}</th>\
-             <td role=\"cell\" data-label=\"Service\">{service}</td>\
+             <td role=\"cell\" class=\"text\" data-label=\"Service\">{service}</td>\
              <td role=\"cell\" data-label=\"Completed\">{}</td>\
              <td role=\"cell\" data-label=\"Share\">{percent:.1} %</td>\
              <td role=\"cell\" class=\"wide\"><svg role=\"img\" aria-label=\"{percent:.1} % of its service, {even:.1} % would be even\">\

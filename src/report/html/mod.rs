@@ -85,3 +85,34 @@ fn escape(text: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{escape, load_test, page, sweep};
+    use crate::report::load_test::{LoadTest, Sweep};
+
+    #[test]
+    fn text_stays_text() {
+        assert_eq!(
+            escape("<b class=\"x\" id='y'>&amp;\u{0}\n"),
+            "&lt;b class=&quot;x&quot; id=&#39;y&#39;&gt;&amp;amp;\u{fffd}\n"
+        );
+        // A name like a place of the template is not filled.
+        let text = page("{body} {version}", "{title} {version}");
+        assert!(text.contains("<title>{body} {version}</title>"), "{text}");
+        assert!(
+            text.contains("<main>\n{title} {version}\n<footer>"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_page_needs_nothing_from_elsewhere() {
+        for text in [load_test(&LoadTest::default()), sweep(&Sweep::default())] {
+            assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>\n"));
+            for foreign in ["http", "//", "<script", "@import", "url("] {
+                assert!(!text.contains(foreign), "{foreign}");
+            }
+        }
+    }
+}

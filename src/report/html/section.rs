@@ -87,11 +87,11 @@ fn moment(text: &str) -> String {
 pub fn notices(result: &LoadTest) -> String {
     let mut text = String::new();
     if !result.missed_thresholds.is_empty() {
-        let items: String = result
-            .missed_thresholds
-            .iter()
+        let items = result.missed_thresholds.iter();
+        let items: Vec<String> = items
             .map(|missed| format!("<li>{}</li>", escape(missed)))
             .collect();
+        let items = items.concat();
         let number = plural(result.missed_thresholds.len(), "threshold");
         let _ = write!(
             text,

@@ -9,8 +9,8 @@ use rscale::report::html;
 use rscale::report::load_test::LoadTest;
 use serde_json::json;
 
-/// A phone and a desktop, in pixels.
-const WIDTHS: [u32; 2] = [360, 1280];
+/// A phone, a tablet, the narrowest with charts side by side, a desktop; in pixels.
+const WIDTHS: [u32; 4] = [360, 600, 962, 1280];
 
 /// Looks at a page at every width, in light and dark. Gives the DOM of the last look.
 fn look(name: &str, page: &str) -> Option<String> {
@@ -112,6 +112,23 @@ fn a_page_stays_whole_whatever_a_project_calls_its_things() {
     };
     shows(&dom, &["&lt;script&gt;document.title"]);
     assert!(dom.contains("<title>Load test of &lt;script&gt;"), "{dom}");
+}
+
+#[test]
+fn labels_have_room_whatever_the_times_are() {
+    let page = html::load_test(&sample::many_times());
+    if let Some(dom) = look("page-of-many-times", &page) {
+        shows(
+            &dom,
+            &[
+                "completed tasks of all types per second",
+                " µs</text>",
+                "120 min</text>",
+                "400k</text>",
+                "8,000 s",
+            ],
+        );
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Noise {
     }
 }
 
-fn task(name: &str, mean: f64, count: usize, noise: &mut Noise) -> TaskResult {
+fn task(name: &str, mean: f64, count: u32, noise: &mut Noise) -> TaskResult {
     let mut times = |scale: f64| -> Vec<f64> {
         let time = |_| scale * (0.4 - (1.0 - noise.next()).ln() * 0.6);
         let mut times: Vec<f64> = (0..count).map(time).collect();
@@ -31,11 +31,12 @@ fn task(name: &str, mean: f64, count: usize, noise: &mut Noise) -> TaskResult {
         times
     };
     let mut end_to_end = times(mean);
+    let letters = name.len() as u64;
     let completed: Vec<u64> = (0..24)
         .map(|place: u64| match place {
             0 => 3,
             20.. => 12 - (place - 20) * 3,
-            _ => 10 + (mean * 3.0) as u64 + (place * 7 + (mean * 10.0) as u64) % 6,
+            _ => 10 + letters / 3 + (place * 7 + letters) % 6,
         })
         .collect();
     TaskResult {
@@ -43,8 +44,8 @@ fn task(name: &str, mean: f64, count: usize, noise: &mut Noise) -> TaskResult {
         driver: "celery".into(),
         queue: Some(format!("queue_{}", name.to_lowercase().replace(' ', "_"))),
         service: Some("worker-a".into()),
-        sent: count as u64,
-        completed: count as u64,
+        sent: u64::from(count),
+        completed: u64::from(count),
         throughput_per_second: 27.3 / mean,
         histogram: histogram(&end_to_end),
         execution_seconds: Distribution::of(&mut times(mean / 9.0)),
@@ -152,6 +153,30 @@ pub fn harmful() -> LoadTest {
     }
     for count in &mut run.counts {
         count.service = text();
+    }
+    run
+}
+
+/// Tasks that take from 10 microseconds to an hour, and more types than lines can be told apart.
+pub fn many_times() -> LoadTest {
+    let mut noise = Noise(5);
+    let mut run = LoadTest {
+        total_seconds: 8000.0,
+        throughput_per_second: 123_456.7,
+        ..run()
+    };
+    run.tasks = [0.000_05, 0.004, 0.11, 0.13, 1.4, 35.0, 700.0]
+        .into_iter()
+        .map(|mean| task("Task", mean, 3000, &mut noise))
+        .collect();
+    let mut all = [1e-5, 0.001, 0.02, 0.2, 0.3, 0.4, 7.0, 300.0, 3600.0];
+    run.tasks[0].histogram = histogram(&all);
+    run.tasks[0].end_to_end_seconds = Distribution::of(&mut all);
+    for task in &mut run.tasks {
+        task.timeline.interval_seconds = 300.0;
+        for completed in &mut task.timeline.completed {
+            *completed *= 1_000_000;
+        }
     }
     run
 }
