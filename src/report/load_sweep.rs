@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
-use comfy_table::{ContentArrangement, Table, presets};
 
+use super::grid::grid;
 use super::load_test::{Fit, Point, Sweep};
 use super::text::Paint;
 
@@ -16,9 +16,7 @@ const HEADER: [&str; 5] = [
     "EFFICIENCY",
 ];
 /// Columns that a narrow terminal goes without, first ones first.
-const DISPENSABLE: [usize; 3] = [1, 4, 3];
-/// Between two columns.
-const GAP: usize = 2;
+const DISPENSABLE: [&str; 3] = ["WORKERS", "EFFICIENCY", "IMPROVEMENT"];
 
 /// The whole sweep, as wide as `width` allows.
 pub fn sweep(sweep: &Sweep, paint: Paint, width: Option<u16>) -> String {
@@ -84,39 +82,7 @@ fn table(points: &[Point], width: Option<u16>) -> String {
             ]
         })
         .collect();
-    let columns = columns(&rows, width);
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(columns.iter().map(|column| HEADER[*column]))
-        .set_content_arrangement(ContentArrangement::Disabled);
-    for row in &rows {
-        table.add_row(columns.iter().map(|column| &row[*column]));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
-    lines.collect()
-}
-
-/// The columns, by index, that fit.
-fn columns(rows: &[[String; 5]], width: Option<u16>) -> Vec<usize> {
-    let mut columns: Vec<usize> = (0..HEADER.len()).collect();
-    let Some(width) = width.map(usize::from) else {
-        return columns;
-    };
-    let widest = |column: &usize| {
-        let cells = rows.iter().map(|row| row[*column].chars().count());
-        cells.chain([HEADER[*column].len()]).max().unwrap_or(0) + GAP
-    };
-    for dispensable in DISPENSABLE {
-        if columns.iter().map(widest).sum::<usize>() <= width + GAP {
-            break;
-        }
-        columns.retain(|column| *column != dispensable);
-    }
-    columns
+    grid(&HEADER, &rows, &DISPENSABLE, width)
 }
 
 fn law(fit: &Fit) -> String {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
-use comfy_table::{ContentArrangement, Table, presets};
 
+use super::grid::grid;
 use super::load_test::{LoadTest, TaskResult};
 use super::text::{Paint, list, plural};
 use crate::load::distribution::Distribution;
@@ -37,8 +37,8 @@ pub fn workers(result: &LoadTest) -> String {
     format!("Workers: {}", counts.join(", "))
 }
 
-/// The whole result.
-pub fn load_test(result: &LoadTest, paint: Paint) -> String {
+/// The whole result, as wide as `width` allows.
+pub fn load_test(result: &LoadTest, paint: Paint, width: Option<u16>) -> String {
     let mut text = format!("{RULE}\nLoad Test Summary:\n");
     let _ = writeln!(text, "  Total tasks sent: {}", result.sent);
     let _ = writeln!(text, "  Total time: {:.3}s", result.total_seconds);
@@ -58,14 +58,14 @@ pub fn load_test(result: &LoadTest, paint: Paint) -> String {
         }
     }
     text.push('\n');
-    text.push_str(&tasks(result));
-    text.push_str(&times(result));
-    text.push_str(&replicas(result));
+    text.push_str(&tasks(result, width));
+    text.push_str(&times(result, width));
+    text.push_str(&replicas(result, width));
     text.push_str(&remarks(result, paint));
     text
 }
 
-fn tasks(result: &LoadTest) -> String {
+fn tasks(result: &LoadTest, width: Option<u16>) -> String {
     let rows = result.tasks.iter().map(|task| {
         [
             task.name.clone(),
@@ -86,10 +86,11 @@ fn tasks(result: &LoadTest) -> String {
         "RETRIED",
         "THROUGHPUT",
     ];
-    table(&header, rows) + "\n"
+    let rows: Vec<[String; 7]> = rows.collect();
+    grid(&header, &rows, &["RETRIED", "SENT"], width) + "\n"
 }
 
-fn times(result: &LoadTest) -> String {
+fn times(result: &LoadTest, width: Option<u16>) -> String {
     let rows = result.tasks.iter().flat_map(|task| {
         let figures = [
             ("queue wait", task.queue_wait_seconds),
@@ -124,10 +125,10 @@ fn times(result: &LoadTest) -> String {
         return String::new();
     }
     let header = ["TASK", "TIME", "P50", "P90", "P95", "P99", "MAX", "SAMPLES"];
-    table(&header, rows) + "\n"
+    grid(&header, &rows, &["SAMPLES", "P90", "P99"], width) + "\n"
 }
 
-fn replicas(result: &LoadTest) -> String {
+fn replicas(result: &LoadTest, width: Option<u16>) -> String {
     let rows: Vec<[String; 4]> = result
         .replicas
         .iter()
@@ -145,7 +146,7 @@ fn replicas(result: &LoadTest) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    table(&["REPLICA", "COMPLETED", "SHARE", ""], rows) + "\n"
+    grid(&["REPLICA", "COMPLETED", "SHARE", ""], &rows, &[""], width) + "\n"
 }
 
 fn remarks(result: &LoadTest, paint: Paint) -> String {
@@ -231,24 +232,4 @@ pub fn seconds(figure: f64, largest: f64) -> String {
     } else {
         format!("{figure:.3}s")
     }
-}
-
-/// A table in the style of `rscale status`.
-pub fn table<const N: usize>(
-    header: &[&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(header.iter().copied())
-        .set_content_arrangement(ContentArrangement::Disabled);
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
-    lines.collect()
 }

@@ -1,5 +1,6 @@
 //! Results as text and as JSON. Pure: text comes out, `ui` prints it.
 
+mod grid;
 pub mod html;
 pub mod json;
 pub mod load_compare;

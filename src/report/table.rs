@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
-use comfy_table::{ContentArrangement, Table, presets};
 
+use super::grid::grid;
 use super::json::{ServiceState, Status, StatusQueue, StatusService};
 use super::text::Paint;
 use crate::project::Project;
@@ -15,8 +15,6 @@ const HEADER: [&str; 7] = [
 ];
 /// Columns that a narrow terminal goes without, first ones first.
 const DISPENSABLE: [&str; 4] = ["UPTIME", "RESTARTS", "PORTS", "HEALTHY"];
-/// Between two columns.
-const GAP: usize = 2;
 
 /// The table, as wide as `width` allows; `details` adds what stands in the way of a second replica.
 pub fn status(
@@ -34,7 +32,7 @@ pub fn status(
         .iter()
         .map(|service| row(project, service))
         .collect();
-    let mut text = print(&rows, &columns(&rows, width), width);
+    let mut text = grid(&HEADER, &rows, &DISPENSABLE, width);
     if paint.0 {
         // Painted after the layout: escape sequences would count as columns.
         text = text
@@ -109,46 +107,6 @@ fn row(project: &Project, service: &StatusService) -> [String; 7] {
         restarts(service),
         uptime(project, service),
     ]
-}
-
-/// The columns, by index, that fit.
-fn columns(rows: &[[String; 7]], width: Option<u16>) -> Vec<usize> {
-    let mut columns: Vec<usize> = (0..HEADER.len()).collect();
-    let Some(width) = width.map(usize::from) else {
-        return columns;
-    };
-    let widest = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([HEADER[column].len()]).max().unwrap_or(0) + GAP
-    };
-    for name in DISPENSABLE {
-        if columns.iter().map(|column| widest(*column)).sum::<usize>() <= width + GAP {
-            break;
-        }
-        columns.retain(|column| HEADER[*column] != name);
-    }
-    columns
-}
-
-fn print(rows: &[[String; 7]], columns: &[usize], width: Option<u16>) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(columns.iter().map(|column| HEADER[*column]))
-        .set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = width {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width + 2);
-    }
-    for row in rows {
-        table.add_row(columns.iter().map(|column| &row[*column]));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
-    lines.collect()
 }
 
 fn paint_row(line: &str, paint: Paint) -> String {

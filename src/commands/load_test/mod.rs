@@ -45,7 +45,7 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
         (Format::Json, Some(comparison)) => ui.data(&json::render(comparison)),
         (Format::Json, None) => ui.data(&json::render(&result)),
         (Format::Text, comparison) => {
-            ui.data(&load_text::load_test(&result, ui.paint()));
+            ui.data(&load_text::load_test(&result, ui.paint(), ui.width()));
             if let Some(comparison) = comparison {
                 ui.data(&load_compare::text(comparison, ui.paint(), ui.width()));
             }
