@@ -93,6 +93,15 @@ fn assert_complete(ran: &Ran, count: u64) -> Value {
     document
 }
 
+/// Waits until a worker that was started again listens: its file for the healthcheck is there from before.
+fn listens(project: &Project, service: &str, workers: u64) {
+    project.wait_until("the workers listen", || {
+        let status = project.json(&["status"]).document();
+        let mut services = status["services"].as_array().unwrap().iter();
+        services.any(|of| of["name"] == service && of["queue"]["consumers"] == workers)
+    });
+}
+
 /// Waits until nothing of the queue waits or runs.
 fn idle(project: &Project, service: &str) {
     project.wait_until("the queue is empty", || {
@@ -208,7 +217,8 @@ fn refuses_what_would_measure_nothing(project: &Project) {
     project.compose(&["stop", "worker-b"]);
     let ran = project.rscale(&["load-test", "--tasks", "1"]).exited(3);
     ran.says("no worker listens on `queue_b`");
-    up(project, &["--scale", "worker-a=3"]);
+    project.compose(&["start", "worker-b"]);
+    listens(project, "worker-b", 1);
 }
 
 /// A worker is killed at a task, which it had acknowledged.
@@ -231,7 +241,8 @@ fn loses_only_what_a_killed_worker_had(project: &Project) {
         serde_json::json!([project.container("worker-a", 3)]),
         "{ran}"
     );
-    up(project, &["--scale", "worker-a=3"]);
+    project.compose(&["start", "worker-a"]);
+    listens(project, "worker-a", 3);
 }
 
 /// Tasks of somebody else wait: refused without `--force`, and left where they are by `--purge`.

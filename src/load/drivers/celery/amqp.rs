@@ -355,9 +355,10 @@ async fn open(address: &Address, site: &Site) -> Result<Connection> {
         Error::unusable(format!("`{}` cannot be reached: {error}", address.host()))
             .hint("see whether it runs: rscale status")
     })?;
-    let tls = match address.is_encrypted() {
-        true => Some(RustlsConnector::from(stream::client_config()?)),
-        false => None,
+    let tls = if address.is_encrypted() {
+        Some(RustlsConnector::from(stream::client_config()?))
+    } else {
+        None
     };
     // One look without AMQP, because what it says of an absent server is clearer.
     drop(stream::connect(&endpoint).await?);

@@ -24,7 +24,9 @@ pub fn nobody_listens(
     };
     let error = Error::new(Exit::Refused, message);
     let known: BTreeSet<&str> = active_queues.values().flat_map(control::queues).collect();
-    let error = match suggest::nearest(queue, known.iter().copied().filter(|name| *name != queue)) {
+    // A queue that is there is not misspelt.
+    let near = suggest::nearest(queue, known.iter().copied()).filter(|_| !exists);
+    let error = match near {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None if known.is_empty() => error,
         None => error.hint(format!("workers listen on {}", listed(known.into_iter()))),
@@ -180,6 +182,8 @@ mod tests {
                 "start workers: rscale shop=1"
             ]
         );
+        let error = nobody_listens("queue_b", true, Some("shop"), &queues);
+        assert!(error.hints[0].starts_with("workers listen on"), "{error:?}");
         let error = nobody_listens("orders", true, None, &Replies::new());
         assert_eq!(
             error.hints,

@@ -242,9 +242,10 @@ impl<'a> Celery<'a> {
             queues.all(|queue| expected(queue).is_some_and(|count| listen(replies, queue) >= count))
         };
         // Where one misses, all that there are are of interest, and nobody knows how many these are.
-        let patience = match queues.iter().all(|queue| expected(queue).is_some()) {
-            true => PATIENCE,
-            false => ROLL_CALL,
+        let patience = if queues.iter().all(|queue| expected(queue).is_some()) {
+            PATIENCE
+        } else {
+            ROLL_CALL
         };
         let command = Command::ActiveQueues;
         broker
@@ -292,12 +293,9 @@ impl<'a> Celery<'a> {
         let replies = broker
             .ask(Command::EnableEvents, workers, self.site, PATIENCE)
             .await?;
-        let off_before = |worker: &String| match replies.get(worker).map(control::events) {
-            Some(Events::SwitchedOn) => true,
-            Some(Events::WereOn | Events::Unavailable) => false,
-            // Nobody knows; to switch them off might take them away from somebody.
-            None => false,
-        };
+        // Of one that does not reply nobody knows; switching off might take them away from somebody.
+        let off_before =
+            |worker: &String| replies.get(worker).map(control::events) == Some(Events::SwitchedOn);
         self.switched_on.borrow_mut().retain(off_before);
         let on = |reply: &Value| control::events(reply) != Events::Unavailable;
         self.events
@@ -310,9 +308,10 @@ impl<'a> Celery<'a> {
         let backend = self.backend().await?;
         self.runs.borrow_mut().push((book.id(), 0));
         // Listening comes before sending: a worker may be quick.
-        let events = match self.events.get() {
-            true => Some(broker.events(self.site).await?),
-            false => None,
+        let events = if self.events.get() {
+            Some(broker.events(self.site).await?)
+        } else {
+            None
         };
         let (reply_to, results) = self.listen(&broker, backend.as_deref()).await?;
         let listener = Listener {

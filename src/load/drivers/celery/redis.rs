@@ -27,6 +27,9 @@ const CHUNK: isize = 1000;
 /// What kombu appends to the name of a queue for each step of priority; 0 is the first.
 const STEPS: [&str; 4] = ["", "\u{6}\u{16}3", "\u{6}\u{16}6", "\u{6}\u{16}9"];
 
+/// A hash's fields with their values.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A connection to Redis as a broker.
 pub struct Redis {
     connection: MultiplexedConnection,
@@ -109,7 +112,7 @@ impl Redis {
         let mut connection = self.connection.clone();
         let (mut cursor, mut count) = (0_u64, 0);
         loop {
-            let scanned: RedisResult<(u64, Vec<(Vec<u8>, Vec<u8>)>)> = cmd("HSCAN")
+            let scanned: RedisResult<(u64, Fields)> = cmd("HSCAN")
                 .arg(self.key("unacked"))
                 .arg(cursor)
                 .arg("COUNT")

@@ -115,10 +115,10 @@ impl Listener<'_> {
 
     fn fail(&self, task: u32, class: String, memory: &mut Memory) {
         let outcome = Outcome::Failed(class);
-        if !self.by_events {
-            memory.failed.push_back((Instant::now(), task, outcome));
-        } else {
+        if self.by_events {
             self.book.finished(task, &outcome);
+        } else {
+            memory.failed.push_back((Instant::now(), task, outcome));
         }
     }
 
