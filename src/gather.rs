@@ -230,18 +230,24 @@ impl Reach<'_> {
                 replicas.filter(|replica| replica.is_running())
             };
             let published = running().flat_map(|replica| &replica.ports);
-            let published = published.filter_map(|port| published_port(port, engine_address));
+            let mut ports: BTreeMap<u16, Vec<SocketAddr>> = BTreeMap::new();
+            for (inside, at) in published.filter_map(|port| published_port(port, engine_address)) {
+                let places = ports.entry(inside).or_default();
+                // The IPv6 twin of an address leads to the same place.
+                if !places.contains(&at) {
+                    places.push(at);
+                }
+            }
             let mut containers: Vec<IpAddr> = running()
-                .filter_map(|replica| inside.get(&replica.id))
-                .flatten()
-                .copied()
+                // Its other networks lead to the same place.
+                .filter_map(|replica| inside.get(&replica.id)?.first().copied())
                 .collect();
             if service.network_mode.as_deref() == Some("host") {
                 containers.push(engine_host(engine_address));
             }
             let reached = Host {
                 service: service.name.clone(),
-                published: published.collect(),
+                published: ports,
                 containers,
                 runs: running().next().is_some(),
             };

@@ -74,6 +74,12 @@ expect outcome refused
 run 0 status web
 expect running 3
 
+echo 'every request is answered, and a missing page is noticed'
+run 0 load-test --http http://web:8080/ --tasks 50 --concurrency 4 --fail-if 'failed>0' --fail-if 'throughput<1'
+expect completed 50
+run 5 load-test --http http://web:8080/no-such-page --tasks 5 --fail-if 'failed>0'
+expect failed 5
+
 echo 'a plan changes nothing'
 run 0 web=1 --dry-run
 expect outcome planned

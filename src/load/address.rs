@@ -14,8 +14,8 @@ pub struct Addresses(pub BTreeMap<String, Host>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
     pub service: String,
-    /// Where its ports are published on the engine's machine, by the port inside.
-    pub published: BTreeMap<u16, SocketAddr>,
+    /// Where its running replicas' ports are published on the engine's machine, by the port inside.
+    pub published: BTreeMap<u16, Vec<SocketAddr>>,
     /// Addresses of its running replicas; empty where they cannot be reached from here (an engine on
     /// another machine or inside of a virtual one).
     pub containers: Vec<IpAddr>,
@@ -29,8 +29,8 @@ pub struct Endpoint {
     /// The host as it was written: a server's certificate carries this name.
     pub host: String,
     pub port: u16,
-    /// Where it really is; `None` leaves `host` to the resolver.
-    pub at: Option<SocketAddr>,
+    /// Where it really is, each replica of it; empty leaves `host` to the resolver.
+    pub at: Vec<SocketAddr>,
 }
 
 impl Endpoint {
@@ -39,12 +39,11 @@ impl Endpoint {
     /// # Errors
     /// The name cannot be resolved.
     pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        match self.at {
-            Some(at) => Ok(vec![at]),
-            None => Ok(tokio::net::lookup_host((self.host.as_str(), self.port))
-                .await?
-                .collect()),
+        if !self.at.is_empty() {
+            return Ok(self.at.clone());
         }
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
+        Ok(found.collect())
     }
 }
 
@@ -63,15 +62,17 @@ impl Addresses {
         };
         let Some(host) = self.0.get(name) else {
             if name == "host.docker.internal" {
-                return Ok(endpoint(Some(SocketAddr::from(([127, 0, 0, 1], port)))));
+                return Ok(endpoint(vec![SocketAddr::from(([127, 0, 0, 1], port))]));
             }
-            return Ok(endpoint(None));
+            return Ok(endpoint(Vec::new()));
         };
         if let Some(published) = host.published.get(&port) {
-            return Ok(endpoint(Some(*published)));
+            return Ok(endpoint(published.clone()));
         }
-        if let Some(address) = host.containers.first() {
-            return Ok(endpoint(Some(SocketAddr::new(*address, port))));
+        if !host.containers.is_empty() {
+            let inside = host.containers.iter();
+            let inside = inside.map(|address| SocketAddr::new(*address, port));
+            return Ok(endpoint(inside.collect()));
         }
         let service = &host.service;
         Err(if host.runs {

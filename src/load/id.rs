@@ -66,8 +66,8 @@ impl RunId {
         let tail = tail.as_bytes();
         let mut ends = message.windows(tail.len()).enumerate();
         ends.find_map(|(at, window)| {
+            (window[0] == tail[0] && window == tail).then_some(())?;
             let digits = message.get(at.checked_sub(8)?..at)?;
-            (window == tail).then_some(())?;
             u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
         })
     }

@@ -29,10 +29,17 @@ fn requests_through_nginx_are_counted_by_the_replica_that_answered() {
     project.rscale(&["web-django=3"]).succeeded();
 
     let ran = project
-        .json(&["load-test", "--tasks=300", "--concurrency=6"])
+        .json(&[
+            "load-test",
+            "--http=http://nginx/",
+            "--header=Host: localhost",
+            "--replica-header=X-Replica",
+            "--tasks=300",
+            "--concurrency=6",
+        ])
         .succeeded();
     let document = ran.document();
-    let home = task(&document, "Home");
+    let home = task(&document, "GET /");
     assert_eq!(
         (&home["completed"], &home["failed"], &home["driver"]),
         (&300.into(), &0.into(), &"http".into()),

@@ -6,12 +6,15 @@
 mod check;
 mod drain;
 pub mod examples;
+mod load_celery;
 mod load_http;
+mod load_redis;
 mod load_test;
 mod matrix;
 mod ported;
 mod promises;
 mod refresh;
+mod report;
 mod scale;
 mod scale_all;
 mod status;

@@ -89,7 +89,22 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     session
         .ui
         .note(&format!("back to {}", sweep::typed(&before)));
-    ended.map(|()| Exit::Done)
+    ended.map(|()| verdict(session, &document))
+}
+
+/// Exit 5 where a point missed a threshold.
+fn verdict(session: &Session<'_>, document: &Sweep) -> Exit {
+    let mut exit = Exit::Done;
+    for point in &document.points {
+        for missed in &point.result.missed_thresholds {
+            let name = load_sweep::configuration(point);
+            session
+                .ui
+                .always(&format!("threshold missed at {name}: {missed}"));
+            exit = Exit::Threshold;
+        }
+    }
+    exit
 }
 
 struct Sweeping<'a> {

@@ -49,8 +49,15 @@ pub async fn open(endpoint: &Endpoint, encrypted: bool) -> Result<Pin<Box<dyn Du
 pub async fn connect(endpoint: &Endpoint) -> Result<TcpStream> {
     let Endpoint { host, port, .. } = endpoint;
     let refused = |error: std::io::Error| {
-        Error::unusable(format!("`{host}:{port}` cannot be reached: {error}"))
-            .hint("see whether it runs: rscale status")
+        let refused = Error::unusable(format!("`{host}:{port}` cannot be reached: {error}"));
+        if endpoint.at.is_empty() {
+            refused.hint(format!(
+                "`{host}` is no service of this project: name it as this machine reaches it, localhost:{port} for a \
+                 port that is published"
+            ))
+        } else {
+            refused.hint("see whether it runs: rscale status")
+        }
     };
     let opening = async {
         let mut last = std::io::Error::other("no address");

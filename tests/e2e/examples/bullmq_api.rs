@@ -176,6 +176,16 @@ fn workers_and_a_stateless_api_are_scaled_together() {
     let expected = json!({"waiting": 0, "active": 0, "delayed": 0, "completed": 15, "failed": 1});
     assert_eq!(counts, expected);
 
+    // A load test measures the workers and leaves no job behind.
+    let ran = super::load_test(&project, &["Nap", "Counts"]);
+    for number in 1..=3 {
+        assert!(
+            ran.stdout.contains(&project.container("worker", number)),
+            "{ran}"
+        );
+    }
+    assert_eq!(look(apis[0], "/counts"), expected, "{ran}");
+
     // The queue's Redis is one, and the range of ports has an end.
     let before = project.all_ids();
     let ran = project.json(&["redis=2"]).exited(3);

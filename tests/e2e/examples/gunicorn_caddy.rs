@@ -133,6 +133,13 @@ fn the_balancer_of_the_other_project_follows_and_no_request_is_lost() {
         numbers([1, 2, 3]),
         "Caddy was not told of every replica"
     );
+    let ran = super::load_test(top, &["Visit"]);
+    for number in 1..=3 {
+        assert!(
+            ran.stdout.contains(&app.container("backend", number)),
+            "{ran}"
+        );
+    }
 
     // What a drain does, in slow motion.
     let second = app.container("backend", 2);

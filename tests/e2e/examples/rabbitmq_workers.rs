@@ -142,11 +142,6 @@ fn assert_the_other_targets_say_what_they_should(project: &Project) {
         said.contains("task_a") && !said.contains("rabbitmq-1"),
         "{said}"
     );
-    // Not a pass for scripts.
-    project
-        .make(&["load-test", "TASKS=20"])
-        .exited(2)
-        .says("is not part of rscale yet");
     project
         .make(&["scale", "COUNT=3"])
         .exited(2)
@@ -223,6 +218,7 @@ fn its_makefile_scales_the_workers_and_leaves_the_broker_alone() {
     );
 
     assert_the_other_targets_say_what_they_should(&project);
+    assert_the_load_test_measures_the_workers(&project);
 
     project.make(&["down"]).succeeded();
     project.assert_running(&[]);
@@ -233,6 +229,46 @@ fn its_makefile_scales_the_workers_and_leaves_the_broker_alone() {
     project.make(&["clean"]).succeeded();
     assert_eq!(leftovers(&project, "volume"), "", "volumes after `clean`");
     assert_eq!(leftovers(&project, "network"), "", "networks after `clean`");
+}
+
+/// `make load-test` with three workers of each kind, whose tasks take 0.1 and 0.2 seconds.
+fn assert_the_load_test_measures_the_workers(project: &Project) {
+    let ran = super::load_test(project, &["Task A", "Task B"]);
+    let said = |what: &str| {
+        let mut lines = ran.stdout.lines();
+        let line = lines.find_map(|line| line.strip_prefix(what));
+        line.unwrap_or_else(|| panic!("no `{what}`\n{ran}")).trim()
+    };
+    assert_eq!(said("  Total tasks sent:"), "40");
+    let seconds = |what: &str| said(what).trim_end_matches('s').parse::<f64>().unwrap();
+    let total = seconds("  Total time:");
+    for (task, least) in [("Task A", 0.1), ("Task B", 0.2)] {
+        let average = seconds(&format!("  {task} average execution:"));
+        assert!((least..1.0).contains(&average), "{task}: {average}\n{ran}");
+        // The busiest of three workers has seven of the twenty.
+        assert!(total >= 7.0 * least, "{total}\n{ran}");
+    }
+    let throughput = said("  Overall throughput:")
+        .trim_end_matches(" tasks/sec")
+        .parse::<f64>()
+        .unwrap();
+    assert!((throughput - 40.0 / total).abs() < 0.1, "{ran}");
+    for service in ["worker-a", "worker-b"] {
+        let done: Vec<u32> = (1..=3)
+            .map(|number| {
+                let row = said(&project.container(service, number));
+                row.split_whitespace().next().unwrap().parse().unwrap()
+            })
+            .collect();
+        assert_eq!(done.iter().sum::<u32>(), 20, "{ran}");
+        assert!(done.iter().all(|count| *count >= 3), "{done:?}\n{ran}");
+    }
+    // It leaves nothing behind.
+    assert_eq!(redis(project, &["KEYS", "celery-task-meta-000000*"]), None);
+    for worker in ["worker-a", "worker-b"] {
+        let log = project.compose(&["logs", "--tail", "20", worker]).stdout;
+        assert!(log.contains("Events of group {task} disabled"), "{log}");
+    }
 }
 
 /// `make monitor` goes on for ever; what it says in its first seconds.

@@ -246,6 +246,7 @@ fn a_list_has_one_dispatcher_and_pgbouncer_a_budget() {
         (5..=8).contains(&most),
         "a controller holds 8 connections at most, and this one {most}"
     );
+    super::load_test(&project, &["Stats", "Run", "tasks"]);
     project
         .rscale(&["controller=7"])
         .exited(3)
@@ -340,6 +341,15 @@ fn a_stream_is_shared_by_several_dispatchers() {
         two.values().cloned().collect(),
         "who went signed off"
     );
+
+    let ran = super::load_test(&project, &["Stats", "Run", "tasks:stream"]);
+    for number in two.keys() {
+        assert!(
+            ran.stdout
+                .contains(&project.container("dispatcher", *number)),
+            "{ran}"
+        );
+    }
 
     // Redis stands still while tasks come and go: an answer that is late is no reason to say it again.
     give(first, 10, 0.5, 0.0);

@@ -11,7 +11,9 @@ DRAINING = Path("/tmp/draining")
 def index(request):
     """Counts the visit, and says which replica did."""
     visit = Visit.objects.create(replica=gethostname())
-    return JsonResponse({"replica": visit.replica, "visits": visit.pk})
+    answer = JsonResponse({"replica": visit.replica, "visits": visit.pk})
+    answer["X-Replica"] = visit.replica
+    return answer
 
 
 def health(request):

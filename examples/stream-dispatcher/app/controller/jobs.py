@@ -16,8 +16,8 @@ def run(task_id, dispatcher):
     """The task itself: the digest of a text, after as many seconds as it asks for."""
     this = Task.objects.filter(pk=task_id)
     this.update(deliveries=F("deliveries") + 1, dispatcher=dispatcher)
-    task = this.get()
-    if task.finished:  # delivered once more
+    task = this.first()
+    if task is None or task.finished:  # deleted meanwhile; delivered once more
         return
     time.sleep(task.seconds)
     digest = hashlib.sha256(task.text.encode()).hexdigest()

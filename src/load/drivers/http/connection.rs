@@ -1,5 +1,6 @@
 //! One connection that sends one request after another, and opens itself again when it is lost.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ use crate::load::drivers::stream::{CONNECT_TIMEOUT, Duplex};
 #[derive(Debug)]
 pub struct Server {
     pub endpoint: Endpoint,
+    /// How many connections have looked where to go.
+    pub turn: Cell<usize>,
     /// How the connection is encrypted.
     pub tls: Option<Arc<ClientConfig>>,
     /// How long a whole response may take.
@@ -96,6 +99,12 @@ impl<'a> Connection<'a> {
         if self.addresses.is_empty() {
             let found = self.server.endpoint.resolve().await;
             self.addresses = found.map_err(|_| "host not found")?;
+            // Connections take turns, as clients inside of the project would: a service's name leads to any
+            // of its replicas.
+            let turn = self.server.turn.get();
+            self.server.turn.set(turn.wrapping_add(1));
+            let count = self.addresses.len().max(1);
+            self.addresses.rotate_left(turn % count);
         }
         let stream = self
             .stream()

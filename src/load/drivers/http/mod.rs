@@ -79,6 +79,7 @@ impl Driver for Http<'_> {
             for (_, template) in &self.types {
                 servers.push(connection::Server {
                     endpoint: self.endpoint(template)?,
+                    turn: std::cell::Cell::default(),
                     tls: tls(template)?,
                     timeout: self.site.timeout,
                 });

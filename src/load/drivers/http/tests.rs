@@ -163,7 +163,7 @@ fn work(url: &str) -> HttpWork {
 fn site(at: SocketAddr, timeout: Duration) -> Site {
     let shop = Host {
         service: "shop".into(),
-        published: [(80, at)].into(),
+        published: [(80, vec![at])].into(),
         runs: true,
         ..Host::default()
     };
@@ -780,8 +780,9 @@ fn encrypted_connections_are_kept_and_only_to_whom_the_certificate_names() {
                     endpoint: Endpoint {
                         host: host.into(),
                         port: 4433,
-                        at: Some(at),
+                        at: vec![at],
                     },
+                    turn: std::cell::Cell::default(),
                     tls: Some(trusting(ca)),
                     timeout: PATIENCE,
                 };
