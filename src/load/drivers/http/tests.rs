@@ -470,8 +470,9 @@ fn no_request_is_lost_where_the_server_ends_between_two() {
                     endpoint: Endpoint {
                         host: "shop".into(),
                         port: 80,
-                        at: Some(listener.local_addr().unwrap()),
+                        at: vec![listener.local_addr().unwrap()],
                     },
+                    turn: std::cell::Cell::default(),
                     tls: None,
                     timeout: PATIENCE,
                 };
