@@ -104,13 +104,16 @@ impl Share<'_> {
         }
     }
 
-    async fn serve(&self, connection: &mut Connection<'_>, ticket: Ticket) {
+    /// Sends one request and writes down what became of it, on this connection or on a new one.
+    pub async fn serve(&self, connection: &mut Connection<'_>, ticket: Ticket) {
         let (book, task) = (self.book, ticket.task);
         // A connection that was kept may turn out to be closed when the next request is about to leave; then
         // that takes a new one, and nothing is sent twice.
         for last in [false, true] {
             if let Err(class) = connection.open().await {
+                // The book takes as unsent only what was not sent, which the first attempt seemed to be.
                 book.unsent(task, class);
+                book.finished(task, &Outcome::Failed(class.to_owned()));
                 tokio::time::sleep(REST).await;
                 return;
             }

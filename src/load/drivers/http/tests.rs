@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::Http;
-use super::connection::Server;
+use super::connection::{Connection, Server};
 use super::replica::Replicas;
 use super::request::Template;
 use super::sending::Share;
@@ -442,6 +442,63 @@ fn a_connection_that_was_closed_while_it_was_idle_costs_no_request() {
             let book = run(&[post], &site, open_pace(6, 20.0)).await;
             assert_eq!(classes(&book), vec!["done"; 6]);
             assert_eq!((server.requests(), server.connections()), (6, 6));
+        },
+    );
+}
+
+/// A connection to a server that ends, and its connection with it, a moment after it is open.
+async fn left_alone(server: &Server, listener: TcpListener) -> Connection<'_> {
+    let mut connection = Connection::new(server);
+    let (opened, accepted) = tokio::join!(connection.open(), listener.accept());
+    opened.unwrap();
+    drop((accepted, listener));
+    connection
+}
+
+#[test]
+fn no_request_is_lost_where_the_server_ends_between_two() {
+    against(
+        |_| ok(),
+        async |_| {
+            let template = Template::of("Home", &work("http://shop/")).unwrap();
+            let book = Book::new(RunId::from_bytes([9; 12]), 1, pace(1, 1));
+            let names = Names::default();
+            let replicas = Replicas::new(&names, &book);
+            for notices in [true, false] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let server = Server {
+                    endpoint: Endpoint {
+                        host: "shop".into(),
+                        port: 80,
+                        at: vec![listener.local_addr().unwrap()],
+                    },
+                    turn: std::cell::Cell::default(),
+                    tls: None,
+                    timeout: PATIENCE,
+                };
+                let mut connection = left_alone(&server, listener).await;
+                let moment = tokio::time::sleep(Duration::from_millis(50));
+                if notices {
+                    connection.idle(moment).await;
+                    assert_eq!(connection.open().await, Err("connection refused"));
+                } else {
+                    // It is found to be closed when the request is about to leave, and there is no other.
+                    moment.await;
+                    assert_eq!(connection.open().await, Ok(()));
+                    let share = Share {
+                        kind: 0,
+                        template: &template,
+                        server: &server,
+                        book: &book,
+                        replicas: &replicas,
+                        shares: 1,
+                    };
+                    share
+                        .serve(&mut connection, book.take_now(0).unwrap())
+                        .await;
+                    assert_eq!(classes(&book), ["connection refused"]);
+                }
+            }
         },
     );
 }
