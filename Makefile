@@ -18,7 +18,8 @@ demo: engine images build ## tell two true stories: Celery on RabbitMQ, Django b
 
 # RSCALE_E2E=skip leaves out the tests that need an engine. RSCALE_E2E_COMPOSE_NEWEST and
 # RSCALE_E2E_COMPOSE_V1 name Compose binaries to test with; unset, they are fetched; empty, those tests
-# are left out.
+# are left out. RSCALE_E2E_BROWSER names a Chromium or Chrome; unset, one is looked for and installed; empty, the
+# tests of pages are left out.
 test: ## run every test: unit, command line, end to end on a real engine
 ifeq ($(RSCALE_E2E),skip)
 	cargo test -- --skip e2e
@@ -30,6 +31,7 @@ ifeq ($(RSCALE_E2E),skip)
 else
 	@$(testbed)/engine.sh up
 	@$(testbed)/images.sh
+	@$(testbed)/browser.sh
 	cargo test -- --skip e2e
 	@set -eu; \
 	newest=$${RSCALE_E2E_COMPOSE_NEWEST-$$($(testbed)/engine.sh compose newest)}; \
@@ -69,6 +71,6 @@ docs: ## regenerate docs/cli.md and docs/schema from the binary
 	@set -eu; mkdir -p $(DOCS)/schema; \
 	rscale=$(or $(CARGO_TARGET_DIR),target)/debug/rscale; \
 	"$$rscale" reference cli >$(DOCS)/cli.md; \
-	for command in check scale status; do \
+	for command in check load-test load-test-sweep scale status; do \
 	    "$$rscale" reference "$$command-schema" >$(DOCS)/schema/$$command.schema.json; \
 	done

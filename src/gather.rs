@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::engine::cause::{explain, explain_reading};
+use crate::engine::launcher::Launcher;
 use crate::engine::{Engine, EngineInfo};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
 use crate::load::address::{Addresses, Host};
 use crate::plan::Counts;
 use crate::project::Project;
 use crate::project::declared::{Declared, Service};
 use crate::project::observed::{Replica, Vitals};
+use crate::project::workload::Place;
 
 /// Containers that one `docker inspect` is asked about.
 const INSPECTED_AT_ONCE: usize = 50;
@@ -160,6 +162,27 @@ impl Reach<'_> {
             replica.restarts = restarts.get(replica.id.as_str()).copied();
         }
         Ok(())
+    }
+
+    /// How commands of the user's are run at these places.
+    ///
+    /// # Errors
+    /// Exit 4: in a service that does not run.
+    pub fn launchers(
+        &self,
+        project: &Project,
+        places: &BTreeSet<&Place>,
+    ) -> Result<BTreeMap<Place, Launcher>> {
+        let launchers = places.iter().map(|place| {
+            if let Place::Exec(service) = place
+                && !project.replicas(service).iter().any(Replica::is_running)
+            {
+                return Err(Error::unusable(format!("`{service}` does not run"))
+                    .hint(format!("start it: docker compose up --detach {service}")));
+            }
+            Ok(((*place).clone(), self.engine.launcher(place)))
+        });
+        launchers.collect()
     }
 
     /// How those hosts are reached that are services of the project. `engine_address` is where the engine is.

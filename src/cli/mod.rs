@@ -174,7 +174,7 @@ pub enum Reference {
     ScaleSchema,
     CheckSchema,
     LoadTestSchema,
-    SweepSchema,
+    LoadTestSweepSchema,
 }
 
 /// What clap lets pass and would be lost: targets and scaling options before a command, and `--pause`

@@ -18,7 +18,7 @@ pub fn run(what: Reference, ui: &Ui) -> Exit {
         Reference::ScaleSchema => json::render(&schema_for!(json::Scale)),
         Reference::CheckSchema => json::render(&schema_for!(json::Check)),
         Reference::LoadTestSchema => json::render(&schema_for!(load_test::LoadTest)),
-        Reference::SweepSchema => json::render(&schema_for!(load_test::Sweep)),
+        Reference::LoadTestSweepSchema => json::render(&schema_for!(load_test::Sweep)),
     };
     ui.data(&text);
     Exit::Done

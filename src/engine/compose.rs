@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::launcher::Launcher;
 use super::{Engine, EngineInfo, Milestone};
 use crate::error::{Error, Result};
 use crate::exec::{CommandSpec, OnInterrupt};
@@ -15,6 +17,7 @@ use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{
     LISTING_FORMAT, Replica, VITALS_FORMAT, Vitals, parse_listing, parse_vitals,
 };
+use crate::project::workload::Place;
 
 /// Time limit of commands that only read.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -102,6 +105,19 @@ impl Compose {
             spec.env.insert(name.into(), value.into());
         }
         spec
+    }
+
+    /// The project's folder as Compose takes it from its options; `None` is the current one.
+    fn folder(&self) -> Option<PathBuf> {
+        let option = |name: &str| {
+            let mut words = self.project_options.iter();
+            words.find(|word| *word == name).and_then(|_| words.next())
+        };
+        if let Some(folder) = option("--project-directory") {
+            return Some(folder.into());
+        }
+        let folder = Path::new(option("--file")?).parent()?;
+        (!folder.as_os_str().is_empty()).then(|| folder.to_owned())
     }
 
     fn docker<'a>(args: impl IntoIterator<Item = &'a str>, timeout: Duration) -> CommandSpec {
@@ -345,6 +361,26 @@ impl Engine for Compose {
         args.push(name.to_owned());
         args.extend(hook.command.iter().cloned());
         CommandSpec::new("docker", args, timeout).on_interrupt(OnInterrupt::Finish)
+    }
+
+    fn launcher(&self, place: &Place) -> Launcher {
+        // The time limit is set with the command.
+        let compose = |args: &[&str]| self.compose(&[], args.iter().copied(), READ_TIMEOUT);
+        match place {
+            Place::Local => {
+                let mut spec = CommandSpec::new("", [""; 0], READ_TIMEOUT);
+                spec.cwd = self.folder();
+                Launcher::Local(spec)
+            }
+            Place::Exec(service) => Launcher::Exec(compose(&["exec", "-T"]), service.clone()),
+            Place::Run(service) => Launcher::Run {
+                // Without `--no-deps` it would start, and recreate where the file changed, what the service
+                // depends on.
+                spec: compose(&["run", "--rm", "--no-deps", "-T"]),
+                service: service.clone(),
+                removal: self.remove(&[], true),
+            },
+        }
     }
 
     fn logs(&self, name: &str, lines: u32) -> CommandSpec {

@@ -3,6 +3,7 @@
 pub mod cause;
 pub mod compose;
 mod known;
+pub mod launcher;
 pub mod steps;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::plan::{Counts, Create};
 use crate::project::Project;
 use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{Replica, Vitals};
+use crate::project::workload::Place;
+use launcher::Launcher;
 
 /// What the engine says of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,6 +95,8 @@ pub trait Engine {
     fn remove(&self, names: &[&str], volumes: bool) -> CommandSpec;
     /// Runs a command in a container.
     fn exec(&self, name: &str, hook: &Hook, timeout: Duration) -> CommandSpec;
+    /// How commands of the user's are run at a place.
+    fn launcher(&self, place: &Place) -> Launcher;
     /// Prints the last lines that a container logged.
     fn logs(&self, name: &str, lines: u32) -> CommandSpec;
 }

@@ -124,12 +124,12 @@ impl CommandError {
 /// A future that is not sent between threads; rscale runs on one.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// Called with each line that a command prints on stderr, as it comes.
+/// Called with each line that a command prints on one of its streams, as it comes.
 pub type OnLine<'a> = &'a dyn Fn(&str);
 
 /// Runs commands. Tests replace it.
 pub trait Executor {
-    /// Runs a command to its end.
+    /// Runs a command to its end; `on_line` gets what it prints on stderr.
     ///
     /// # Errors
     /// Anything but an exit with 0 within the time limit.
@@ -137,6 +137,16 @@ pub trait Executor {
         &'a self,
         spec: &'a CommandSpec,
         on_line: Option<OnLine<'a>>,
+    ) -> LocalFuture<'a, Result<CommandOutput, CommandError>>;
+
+    /// Runs a command to its end; `on_line` gets what it prints on stdout, which is not kept.
+    ///
+    /// # Errors
+    /// Anything but an exit with 0 within the time limit.
+    fn follow<'a>(
+        &'a self,
+        spec: &'a CommandSpec,
+        on_line: OnLine<'a>,
     ) -> LocalFuture<'a, Result<CommandOutput, CommandError>>;
 
     /// Whether Ctrl-C or SIGTERM arrived.

@@ -12,6 +12,8 @@ use super::{CommandError, CommandOutput, CommandSpec, Executor, LocalFuture, OnI
 /// How long a command that may be long goes on after an interruption before it is asked to end, and
 /// then again before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a command that nobody waits for any more may take to end.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs commands as child processes, each in a process group of its own, so that Ctrl-C in a terminal
 /// reaches rscale alone and rscale decides what it means for them.
@@ -56,11 +58,13 @@ impl ProcessExecutor {
     async fn spawn_and_wait(
         &self,
         spec: &CommandSpec,
-        on_line: Option<OnLine<'_>>,
+        on_stdout: Option<OnLine<'_>>,
+        on_stderr: Option<OnLine<'_>>,
     ) -> Result<CommandOutput, CommandError> {
         let command = spec.to_string();
         tracing::debug!(%command, "run");
-        let mut child = Self::spawn(spec)?;
+        let mut leash = Leash(Some(Self::spawn(spec)?));
+        let child = leash.0.as_mut().expect("it was put there");
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut out = Vec::new();
@@ -69,10 +73,14 @@ impl ProcessExecutor {
             let reading = async {
                 tokio::join!(
                     async {
-                        // What was read before an error still counts; the exit code decides.
-                        let _ = stdout.read_to_end(&mut out).await;
+                        if let Some(on_line) = on_stdout {
+                            read_lines(stdout, None, Some(on_line)).await;
+                        } else {
+                            // What was read before an error still counts; the exit code decides.
+                            let _ = stdout.read_to_end(&mut out).await;
+                        }
                     },
-                    read_lines(stderr, &mut err, on_line)
+                    read_lines(stderr, Some(&mut err), on_stderr)
                 );
                 child.wait().await
             };
@@ -96,7 +104,8 @@ impl ProcessExecutor {
                 reason: error.to_string(),
             })?,
             Ended::TooLate => {
-                end(&mut child).await;
+                end(child).await;
+                leash.0 = None;
                 return Err(CommandError::TimedOut {
                     command,
                     timeout: spec.timeout,
@@ -104,10 +113,12 @@ impl ProcessExecutor {
                 });
             }
             Ended::Interrupted => {
-                end(&mut child).await;
+                end(child).await;
+                leash.0 = None;
                 return Err(CommandError::Interrupted { stderr: err });
             }
         };
+        leash.0 = None;
         tracing::debug!(%command, %status, said = err.trim(), "ended");
         let stdout = String::from_utf8_lossy(&out).into_owned();
         if status.success() {
@@ -183,7 +194,15 @@ impl Executor for ProcessExecutor {
         spec: &'a CommandSpec,
         on_line: Option<OnLine<'a>>,
     ) -> LocalFuture<'a, Result<CommandOutput, CommandError>> {
-        Box::pin(self.spawn_and_wait(spec, on_line))
+        Box::pin(self.spawn_and_wait(spec, None, on_line))
+    }
+
+    fn follow<'a>(
+        &'a self,
+        spec: &'a CommandSpec,
+        on_line: OnLine<'a>,
+    ) -> LocalFuture<'a, Result<CommandOutput, CommandError>> {
+        Box::pin(self.spawn_and_wait(spec, Some(on_line), None))
     }
 
     fn interrupted(&self) -> bool {
@@ -202,7 +221,7 @@ impl Executor for ProcessExecutor {
 
 async fn read_lines(
     stream: impl AsyncRead + Unpin,
-    into: &mut String,
+    mut into: Option<&mut String>,
     on_line: Option<OnLine<'_>>,
 ) {
     let mut stream = BufReader::new(stream);
@@ -212,7 +231,9 @@ async fn read_lines(
         if let Some(on_line) = on_line {
             on_line(line.trim_end());
         }
-        into.push_str(&line);
+        if let Some(into) = &mut into {
+            into.push_str(&line);
+        }
         bytes.clear();
     }
 }
@@ -220,11 +241,7 @@ async fn read_lines(
 /// Asks a command and what it started to end, and kills it when it does not.
 async fn end(child: &mut Child) {
     #[cfg(unix)]
-    if let Some(group) = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(rustix::process::Pid::from_raw)
-    {
+    if let Some(group) = group(child) {
         use rustix::process::{Signal, kill_process_group};
         // The group is gone when the command ended in this very moment; that is no failure.
         let _ = kill_process_group(group, Signal::INT);
@@ -236,10 +253,54 @@ async fn end(child: &mut Child) {
     let _ = child.kill().await;
 }
 
+/// The group that a command and what it started are in; `None` once its end was waited for.
+#[cfg(unix)]
+fn group(child: &Child) -> Option<rustix::process::Pid> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    id.and_then(rustix::process::Pid::from_raw)
+}
+
+/// A command that is waited for. When nobody waits any more, it and what it started are ended: asked to,
+/// and killed after a moment or when rscale ends, whichever comes first.
+struct Leash(Option<Child>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        let Some(child) = self.0.take() else {
+            return;
+        };
+        #[cfg(unix)]
+        if let Some(group) = group(&child) {
+            use rustix::process::{Signal, kill_process_group};
+            let _ = kill_process_group(group, Signal::TERM);
+            let kill = Kill(group);
+            let mut child = child;
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move {
+                    let _ = tokio::time::timeout(LAST_PATIENCE, child.wait()).await;
+                    drop(kill);
+                });
+            }
+        }
+        // Elsewhere tokio ends the command, because it was told to kill on drop.
+    }
+}
+
+/// Kills what is left of a group when it is dropped, which a runtime that ends does to its tasks.
+#[cfg(unix)]
+struct Kill(rustix::process::Pid);
+
+#[cfg(unix)]
+impl Drop for Kill {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process_group(self.0, rustix::process::Signal::KILL);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::ProcessExecutor;
     use crate::exec::{CommandError, CommandSpec, Executor};
@@ -260,6 +321,48 @@ mod tests {
             ("out\n", "one\ntwo\n")
         );
         assert_eq!(lines.into_inner(), ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn follows_stdout_line_by_line_while_the_command_runs() {
+        let executor = ProcessExecutor::listening().unwrap();
+        let lines = RefCell::new(Vec::new());
+        let began = Instant::now();
+        let on_line = |line: &str| lines.borrow_mut().push((line.to_owned(), began.elapsed()));
+        let spec = sh("echo one; sleep 0.5; echo no >&2; printf two");
+        let output = executor.follow(&spec, &on_line).await.unwrap();
+        assert_eq!(
+            (output.stdout.as_str(), output.stderr.as_str()),
+            ("", "no\n")
+        );
+        let lines = lines.into_inner();
+        assert_eq!((lines[0].0.as_str(), lines[1].0.as_str()), ("one", "two"));
+        assert!(
+            lines[1].1.saturating_sub(lines[0].1) > Duration::from_millis(300),
+            "{lines:?}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_ended_with_all_it_started() {
+        let executor = ProcessExecutor::listening().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let note = folder.path().join("note");
+        // The shell ends when it is asked to; one that it started does not, and writes once more if it lives.
+        let script = format!(
+            "(trap '' TERM; sleep 3; echo alive >> {note}) & trap 'echo asked >> {note}; exit 1' TERM; echo begun >&2; wait",
+            note = note.display()
+        );
+        let spec = sh(&script);
+        let begun = tokio::sync::Notify::new();
+        let on_line = |_: &str| begun.notify_one();
+        tokio::select! {
+            _ = executor.run(&spec, Some(&on_line)) => panic!("it ended by itself"),
+            () = begun.notified() => {}
+        }
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        assert_eq!(std::fs::read_to_string(note).unwrap(), "asked\n");
     }
 
     #[tokio::test]

@@ -48,6 +48,20 @@ impl RecordingExecutor {
         self.interrupt_before.set(Some(needle));
     }
 
+    fn record(&self, spec: &CommandSpec) -> Answer {
+        let line = spec.to_string();
+        if self
+            .interrupt_before
+            .get()
+            .is_some_and(|needle| line.contains(needle))
+        {
+            self.interrupt_before.set(None);
+            self.interrupted.set(true);
+        }
+        self.commands.borrow_mut().push(spec.clone());
+        (self.answer)(spec)
+    }
+
     /// Every command so far, as it could be typed.
     pub fn lines(&self) -> Vec<String> {
         self.commands
@@ -65,19 +79,21 @@ impl Executor for RecordingExecutor {
         on_line: Option<OnLine<'a>>,
     ) -> LocalFuture<'a, Answer> {
         Box::pin(async move {
-            let line = spec.to_string();
-            if self
-                .interrupt_before
-                .get()
-                .is_some_and(|needle| line.contains(needle))
-            {
-                self.interrupt_before.set(None);
-                self.interrupted.set(true);
-            }
-            self.commands.borrow_mut().push(spec.clone());
-            let answer = (self.answer)(spec);
+            let answer = self.record(spec);
             if let (Some(on_line), Ok(output)) = (on_line, &answer) {
                 output.stderr.lines().for_each(on_line);
+            }
+            answer
+        })
+    }
+
+    fn follow<'a>(&'a self, spec: &'a CommandSpec, on_line: OnLine<'a>) -> LocalFuture<'a, Answer> {
+        Box::pin(async move {
+            let mut answer = self.record(spec);
+            if let Ok(CommandOutput { stdout, .. }) | Err(CommandError::Failed { stdout, .. }) =
+                &mut answer
+            {
+                std::mem::take(stdout).lines().for_each(on_line);
             }
             answer
         })

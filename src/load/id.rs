@@ -22,7 +22,7 @@ impl RunId {
     }
 
     /// A run id of these bytes, with a UUID's version 4 and variant 1 set (RFC 9562, 5.4).
-    pub fn from_bytes(mut bytes: [u8; 12]) -> Self {
+    pub const fn from_bytes(mut bytes: [u8; 12]) -> Self {
         bytes[2] = bytes[2] & 0x0f | 0x40;
         bytes[4] = bytes[4] & 0x3f | 0x80;
         Self(bytes)
@@ -66,8 +66,8 @@ impl RunId {
         let tail = tail.as_bytes();
         let mut ends = message.windows(tail.len()).enumerate();
         ends.find_map(|(at, window)| {
+            (window[0] == tail[0] && window == tail).then_some(())?;
             let digits = message.get(at.checked_sub(8)?..at)?;
-            (window == tail).then_some(())?;
             u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
         })
     }

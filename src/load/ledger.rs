@@ -175,6 +175,8 @@ impl Ledger {
                 tally.failed += 1;
             }
         }
+        // Of a failed task nothing is known but who ran it, and that may have been said already.
+        record.detailed |= record.state == State::Failed && record.replica != NOBODY;
         self.undetailed += u32::from(!record.detailed);
         true
     }
@@ -329,6 +331,14 @@ mod tests {
             (2, 1, 1, 0)
         );
         assert_eq!(ledger.error(&ledger.records[1]), Some("ValueError"));
+        let c = ledger.issue(0, 0);
+        let started = Detail {
+            replica: Some(replica),
+            ..Detail::default()
+        };
+        ledger.detail(c, started);
+        ledger.finished(c, 9, &Outcome::Failed("ValueError".into()));
+        assert_eq!(ledger.undetailed(), 0);
         ledger.finished(77, 1, &Outcome::Done);
         ledger.detail(77, Detail::default());
     }

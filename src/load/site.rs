@@ -1,15 +1,20 @@
 //! What a driver needs to know of the project: how its hosts are reached, which worker is which replica.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::Addresses;
+use crate::engine::launcher::Launcher;
 use crate::project::Project;
+use crate::project::workload::Place;
 
 /// The surroundings of a driver.
 #[derive(Debug, Clone, Default)]
 pub struct Site {
     pub addresses: Addresses,
     pub names: Names,
+    /// How commands of the user's are run, where there are any.
+    pub launchers: BTreeMap<Place, Launcher>,
     /// Go on although messages wait in the queue already.
     pub force: bool,
     /// How long one answer may take, an HTTP response for instance.

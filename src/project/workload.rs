@@ -123,7 +123,7 @@ pub struct CommandWork {
 }
 
 /// Where a command runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// On this machine, in the project's folder.
     Local,

@@ -29,6 +29,8 @@ pub struct LoadTest {
     pub lost: u64,
     /// From the first send to the last result.
     pub total_seconds: f64,
+    /// From the first send to the last: how long the sender took, which says nothing of the workers.
+    pub sending_seconds: f64,
     /// Completed tasks per second of `total_seconds`: what the workers did.
     pub throughput_per_second: f64,
     /// Whether Celery's workers reported when they began and ended tasks; null where no Celery took part.

@@ -6,13 +6,14 @@ mod environment;
 mod errors;
 mod help;
 mod input;
+mod load_test;
 mod man;
 mod output;
 mod project;
 mod reference;
 mod scale;
 mod scale_all;
-mod schema;
+pub mod schema;
 mod status;
 
 use std::io::Write;

@@ -15,7 +15,7 @@ services:
 ";
 
 #[track_caller]
-fn is_valid(schema: &str, document: &Value) {
+pub fn is_valid(schema: &str, document: &Value) {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{schema}.schema.json"));
     let text = std::fs::read_to_string(path).unwrap();

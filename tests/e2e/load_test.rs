@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::cli::schema::is_valid;
 use crate::support::engine::{Engine, Project, entry};
 
 /// The example with one worker of each kind, its image built by whoever comes first.
@@ -66,6 +67,7 @@ fn a_run_prints_its_figures_and_keeps_them_compares_them_and_judges_them() {
         .says("threshold missed: task_a.execution.p95_seconds > 0.01: it is ")
         .says("threshold missed: throughput < 1000: it is ");
     let result = ran.document();
+    is_valid("load-test", &result);
     assert_eq!(
         result["missed_thresholds"].as_array().unwrap().len(),
         2,
@@ -139,6 +141,7 @@ fn status_shows_the_queues_and_a_broker_that_does_not_answer_does_not_fail_it() 
     });
     let ran = project.json(&["status"]).succeeded();
     let status = ran.document();
+    is_valid("status", &status);
     let queue = &service(&status, "worker-a")["queue"];
     assert_eq!(
         (&queue["driver"], &queue["name"]),
@@ -266,6 +269,7 @@ fn a_sweep_measures_each_count_and_puts_the_counts_back() {
         .succeeded()
         .says("back to worker-a=2");
     let sweep = ran.document();
+    is_valid("load-test-sweep", &sweep);
     assert_eq!(
         (&sweep["restored"], &sweep["error"]),
         (&true.into(), &Value::Null),

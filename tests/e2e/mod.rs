@@ -6,11 +6,16 @@
 mod check;
 mod drain;
 pub mod examples;
+mod load_http;
+mod load_redis;
 mod load_test;
+mod examples;
+mod load_celery;
 mod matrix;
 mod ported;
 mod promises;
 mod refresh;
+mod report;
 mod scale;
 mod scale_all;
 mod status;

@@ -113,11 +113,14 @@ impl Measurement {
 
     /// How the brokers and servers are reached, and who is who.
     pub async fn site(&self, reach: Reach<'_>, request: &Request<'_>) -> Result<Site> {
-        let mut hosts = BTreeSet::new();
+        let (mut hosts, mut places) = (BTreeSet::new(), BTreeSet::new());
         for task in &self.plan.types {
             match &task.work {
                 Work::Http(http) => {
                     hosts.insert(http.url.host());
+                }
+                Work::Command(command) => {
+                    places.insert(&command.place);
                 }
                 work => hosts.extend(work.queue().into_iter().flat_map(|queue| {
                     let results = queue.results.iter().map(Address::host);
@@ -129,6 +132,7 @@ impl Measurement {
         Ok(Site {
             addresses: reach.addresses(&self.project, &hosts, &engine).await?,
             names: Names::of(&self.project),
+            launchers: reach.launchers(&self.project, &places)?,
             force: request.force,
             timeout: request.timeout,
         })

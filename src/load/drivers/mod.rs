@@ -17,7 +17,9 @@ use super::depth::Depth;
 use super::ledger::Kind;
 use super::site::Site;
 use crate::error::{Error, Result};
-use crate::project::workload::{DriverName, Queue, TaskType};
+use crate::exec::Executor;
+use crate::load::pace::Pace;
+use crate::project::workload::{DriverName, Queue, TaskType, Work};
 
 /// A task type with its place in the workload.
 pub type Typed = (Kind, TaskType);
@@ -26,7 +28,11 @@ pub type Typed = (Kind, TaskType);
 ///
 /// # Errors
 /// What the driver cannot do at all.
-pub fn open<'a>(types: Vec<Typed>, site: &'a Site) -> Result<Box<dyn Driver + 'a>> {
+pub fn open<'a>(
+    types: Vec<Typed>,
+    site: &'a Site,
+    executor: &'a dyn Executor,
+) -> Result<Box<dyn Driver + 'a>> {
     let name = types.first().map(|(_, task)| task.work.driver());
     let name = name.ok_or_else(|| Error::usage("nothing to send"))?;
     Ok(match name {
@@ -35,8 +41,19 @@ pub fn open<'a>(types: Vec<Typed>, site: &'a Site) -> Result<Box<dyn Driver + 'a
         DriverName::RedisList => Box::new(redis_list::RedisList::new(types, site)?),
         DriverName::RedisStream => Box::new(redis_stream::RedisStream::new(types, site)?),
         DriverName::Http => Box::new(http::Http::new(types, site)?),
-        DriverName::Command => Box::new(command::Command::new(types, site)?),
+        DriverName::Command => Box::new(command::Command::new(types, site, executor)?),
     })
+}
+
+/// Whether a task type can be sent at a pace.
+///
+/// # Errors
+/// Exit 2: it cannot.
+pub fn fits(task: &TaskType, pace: Pace) -> Result<()> {
+    match &task.work {
+        Work::Command(work) => command::fits(&task.name, work, pace),
+        _ => Ok(()),
+    }
 }
 
 /// What waits in a queue and who works on it.

@@ -70,16 +70,14 @@ impl Target {
         if purge {
             let mut purged: BTreeMap<Kind, u64> = BTreeMap::new();
             let result = self.purge(redis, &waiting, &mut purged, &mut gone).await;
-            for (kind, count) in &purged {
-                let left = queued.entry(*kind).or_default();
-                *left = left.saturating_sub(*count);
-            }
             closed.purged.extend(purged);
-            closed.queued.extend(queued);
             result?;
-        } else {
-            closed.queued.extend(queued);
+            // What could not be removed was taken meanwhile.
+            for left in queued.values_mut() {
+                *left = 0;
+            }
         }
+        closed.queued.extend(queued);
         let waiting: BTreeSet<u64> = waiting.iter().map(|(id, ..)| *id).collect();
         let mut ended = Vec::new();
         let mut open = Vec::new();

@@ -1,7 +1,9 @@
 //! Celery over RabbitMQ. Queues of the user's are never declared, only looked at; what rscale makes for itself
 //! is exclusive and ends with the connection.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt as _;
@@ -36,11 +38,15 @@ const WINDOW: usize = 2000;
 const BATCH: usize = 500;
 /// How long a queue is quiet before a purge takes it for read.
 const QUIET: Duration = Duration::from_millis(300);
+/// How long a connection that sends may take to end.
+const CLOSING: Duration = Duration::from_secs(1);
 
-/// A connection to RabbitMQ.
+/// Connections to RabbitMQ.
 #[derive(Debug)]
 pub struct Amqp {
     connection: Connection,
+    /// For sending alone: a broker that cannot keep up holds back everything that comes over a connection.
+    sending: RefCell<Option<Rc<Connection>>>,
     address: Address,
 }
 
@@ -48,39 +54,9 @@ impl Amqp {
     /// # Errors
     /// Exit 4: the broker does not answer or refuses.
     pub async fn connect(address: &Address, site: &Site) -> Result<Self> {
-        let endpoint = site.addresses.endpoint(address)?;
-        let places = endpoint.resolve().await.map_err(|error| {
-            Error::unusable(format!("`{}` cannot be reached: {error}", address.host()))
-                .hint("see whether it runs: rscale status")
-        })?;
-        let tls = match address.is_encrypted() {
-            true => Some(RustlsConnector::from(stream::client_config()?)),
-            false => None,
-        };
-        // One look without AMQP, because what it says of an absent server is clearer.
-        drop(stream::connect(&endpoint).await?);
-        let runtime =
-            lapin::runtime::default_runtime().map_err(|error| refused(address, &error))?;
-        let host = endpoint.host.clone();
-        let connecting = Connection::connector(
-            uri(address),
-            runtime,
-            async move |_, runtime| {
-                let tcp = AsyncTcpStream::connect(&runtime, places.clone()).await?;
-                match &tls {
-                    Some(tls) => Ok(tcp.into_rustls(tls, &host).await?),
-                    None => Ok(tcp),
-                }
-            },
-            ConnectionProperties::default().with_connection_name("rscale".into()),
-        );
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-        let connection = connection.map_err(|_| {
-            Error::unusable(format!("RabbitMQ at `{address}` does not answer"))
-                .hint("see whether it runs: rscale status")
-        })?;
         Ok(Self {
-            connection: connection.map_err(|error| refused(address, &error))?,
+            connection: open(address, site).await?,
+            sending: RefCell::default(),
             address: address.clone(),
         })
     }
@@ -252,9 +228,13 @@ impl Amqp {
         &self,
         book: &Book,
         kinds: &[Kind],
+        site: &Site,
         message: &dyn Fn(Kind) -> (ShortQueue, AmqpMessage),
     ) -> Result<()> {
-        let channel = self.channel().await?;
+        let connection = Rc::new(open(&self.address, site).await?);
+        self.sending.replace(Some(connection.clone()));
+        let channel = connection.create_channel().await;
+        let channel = channel.map_err(|error| self.error(&error))?;
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await
@@ -293,7 +273,18 @@ impl Amqp {
                 }
             }
         }
+        drop(flying);
+        self.stop_sending().await;
         Ok(())
+    }
+
+    /// Ends sending for good: what a run that was dropped has not handed to the broker yet stays unsent.
+    pub async fn stop_sending(&self) {
+        let connection = self.sending.take();
+        if let Some(connection) = connection {
+            let closing = connection.close(200, "done".into());
+            let _ = tokio::time::timeout(CLOSING, closing).await;
+        }
     }
 
     /// Removes the messages for which `is_own` holds and leaves the others in their places; gives the ids of
@@ -313,6 +304,7 @@ impl Amqp {
         }
         let channel = self.channel().await?;
         let mut consumer = self.consume(&channel, queue, false).await?;
+        let mut acknowledging = FuturesUnordered::new();
         for _ in 0..waiting.ready {
             let patience = until.min(Instant::now() + QUIET);
             let Ok(Some(Ok(delivery))) = tokio::time::timeout_at(patience, consumer.next()).await
@@ -324,19 +316,71 @@ impl Amqp {
                 .map(lapin::types::ShortString::as_str)
                 .filter(|id| is_own(id))
             {
-                let acknowledged = delivery.ack(BasicAckOptions::default()).await;
-                acknowledged.map_err(|error| self.error(&error))?;
-                purged.push(id.to_owned());
+                let id = id.to_owned();
+                acknowledging.push(async move {
+                    let acknowledged = delivery.acker.ack(BasicAckOptions::default()).await;
+                    acknowledged.map(|_| id)
+                });
+            }
+            if acknowledging.len() >= BATCH {
+                self.acknowledged(&mut acknowledging, &mut purged).await?;
             }
         }
+        self.acknowledged(&mut acknowledging, &mut purged).await?;
         // What was not acknowledged goes back to where it was.
         let _ = channel.close(200, "done".into()).await;
         Ok(purged)
     }
 
+    async fn acknowledged(
+        &self,
+        acknowledging: &mut FuturesUnordered<impl Future<Output = lapin::Result<String>>>,
+        purged: &mut Vec<String>,
+    ) -> Result<()> {
+        while let Some(acknowledged) = acknowledging.next().await {
+            purged.push(acknowledged.map_err(|error| self.error(&error))?);
+        }
+        Ok(())
+    }
+
     pub async fn close(&self) {
+        self.stop_sending().await;
         let _ = self.connection.close(200, "done".into()).await;
     }
+}
+
+async fn open(address: &Address, site: &Site) -> Result<Connection> {
+    let endpoint = site.addresses.endpoint(address)?;
+    let places = endpoint.resolve().await.map_err(|error| {
+        Error::unusable(format!("`{}` cannot be reached: {error}", address.host()))
+            .hint("see whether it runs: rscale status")
+    })?;
+    let tls = match address.is_encrypted() {
+        true => Some(RustlsConnector::from(stream::client_config()?)),
+        false => None,
+    };
+    // One look without AMQP, because what it says of an absent server is clearer.
+    drop(stream::connect(&endpoint).await?);
+    let runtime = lapin::runtime::default_runtime().map_err(|error| refused(address, &error))?;
+    let host = endpoint.host.clone();
+    let connecting = Connection::connector(
+        uri(address),
+        runtime,
+        async move |_, runtime| {
+            let tcp = AsyncTcpStream::connect(&runtime, places.clone()).await?;
+            match &tls {
+                Some(tls) => Ok(tcp.into_rustls(tls, &host).await?),
+                None => Ok(tcp),
+            }
+        },
+        ConnectionProperties::default().with_connection_name("rscale".into()),
+    );
+    let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+    let connection = connection.map_err(|_| {
+        Error::unusable(format!("RabbitMQ at `{address}` does not answer"))
+            .hint("see whether it runs: rscale status")
+    })?;
+    connection.map_err(|error| refused(address, &error))
 }
 
 /// The name of a queue as it goes over the wire.

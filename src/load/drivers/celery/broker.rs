@@ -122,6 +122,7 @@ impl Broker {
         &self,
         book: &Book,
         kinds: &[Kind],
+        site: &Site,
         task: &dyn Fn(Kind) -> Task<'t>,
     ) -> Result<()> {
         match self {
@@ -130,7 +131,7 @@ impl Broker {
                     let task = task(kind);
                     (ShortQueue::new(task.queue), AmqpMessage::new(task))
                 };
-                amqp.send(book, kinds, &message).await
+                amqp.send(book, kinds, site, &message).await
             }
             Self::Redis(redis) => {
                 let message = |kind| {

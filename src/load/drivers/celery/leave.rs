@@ -29,6 +29,9 @@ impl Celery<'_> {
         self.remember(book);
         let until = Instant::now() + RESTORING;
         let broker = self.reconnected(until).await;
+        if let Some(Broker::Amqp(amqp)) = broker.as_deref() {
+            amqp.stop_sending().await;
+        }
         if !self.restored(broker.as_deref(), until).await {
             let workers = self.switched_on.borrow().join(",");
             closed.warnings.push(format!(
@@ -136,20 +139,16 @@ impl Celery<'_> {
                 continue;
             }
             match broker {
-                Broker::Redis(redis) => {
-                    let mut own = redis.own(queue, book.id()).await?;
-                    let mut seen = BTreeSet::new();
-                    own.retain(|(task, ..)| seen.insert(*task));
-                    let removed: BTreeSet<u32> = if purge {
-                        redis.remove(own).await?.into_iter().collect()
-                    } else {
-                        BTreeSet::new()
-                    };
-                    for task in &seen {
-                        let Some(kind) = kind_of(*task) else { continue };
-                        if removed.contains(task) {
+                Broker::Redis(redis) if purge => {
+                    for task in redis.purge(queue, book.id()).await? {
+                        if let Some(kind) = kind_of(task) {
                             *purged.entry(kind).or_default() += 1;
-                        } else if !purge {
+                        }
+                    }
+                }
+                Broker::Redis(redis) => {
+                    for task in redis.own(queue, book.id()).await? {
+                        if let Some(kind) = kind_of(task) {
                             *queued.entry(kind).or_default() += 1;
                         }
                     }

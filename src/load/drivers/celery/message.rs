@@ -121,7 +121,6 @@ impl AmqpMessage {
                 .with_content_type("application/json".into())
                 .with_content_encoding("utf-8".into())
                 .with_delivery_mode(2)
-                .with_priority(0)
                 .with_reply_to(short(task.reply_to)),
             body: task.body().into_bytes(),
         }
@@ -204,4 +203,135 @@ fn quoted(text: &str) -> String {
     }
     shown.push(quote);
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use lapin::BasicProperties;
+    use lapin::protocol::basic::parse_properties;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::{AmqpMessage, RedisMessage, Task, repr};
+
+    // What Celery 5.7.0 with kombu 5.7.0 and py-amqp 5.4.2 sent for
+    // `apply_async(args=[7, ...], kwargs={"k": "v", "n": 2}, queue="cap")`.
+    const ENVELOPE: &str = include_str!("../../../../tests/samples/celery-5.7/redis-envelope.json");
+    const WITHOUT_ARGUMENTS: &str =
+        include_str!("../../../../tests/samples/celery-5.7/redis-envelope-without-arguments.json");
+    const HEADER: &str = include_str!("../../../../tests/samples/celery-5.7/amqp-header.hex");
+    const BODY: &str = include_str!("../../../../tests/samples/celery-5.7/amqp-body.json");
+
+    fn args() -> Vec<Value> {
+        vec![
+            json!(7),
+            json!("ä\"'x"),
+            Value::Null,
+            json!(true),
+            json!(1.5),
+            json!({"a": [1, "b"]}),
+        ]
+    }
+
+    fn kwargs() -> Map<String, Value> {
+        Map::from_iter([("k".to_owned(), json!("v")), ("n".to_owned(), json!(2))])
+    }
+
+    fn task<'a>(
+        args: &'a [Value],
+        kwargs: &'a Map<String, Value>,
+        reply_to: &'a str,
+        origin: &'a str,
+    ) -> Task<'a> {
+        Task {
+            name: "tasks.task_a",
+            args,
+            kwargs,
+            queue: "cap",
+            reply_to,
+            origin,
+        }
+    }
+
+    #[test]
+    fn an_envelope_over_redis_is_the_one_that_celery_sends() {
+        for (captured, args, kwargs) in [
+            (ENVELOPE, args(), kwargs()),
+            (WITHOUT_ARGUMENTS, Vec::new(), Map::new()),
+        ] {
+            let captured: Value = serde_json::from_str(captured).unwrap();
+            let of = |value: &Value| value.as_str().unwrap().to_owned();
+            let id = of(&captured["headers"]["id"]);
+            let reply_to = of(&captured["properties"]["reply_to"]);
+            let origin = of(&captured["headers"]["origin"]);
+            let message = RedisMessage::new(task(&args, &kwargs, &reply_to, &origin));
+            let mut sent: Value = serde_json::from_slice(&message.with_id(&id)).unwrap();
+            // Unique in both; here it is the task's id.
+            assert_eq!(sent["properties"]["delivery_tag"], id.as_str());
+            sent["properties"]["delivery_tag"] = captured["properties"]["delivery_tag"].clone();
+            let body = |message: &Value| -> Value {
+                let body = STANDARD.decode(of(&message["body"])).unwrap();
+                serde_json::from_slice(&body).unwrap()
+            };
+            assert_eq!(body(&sent), body(&captured));
+            sent["body"] = captured["body"].clone();
+            assert_eq!(sent, captured);
+        }
+    }
+
+    #[test]
+    fn properties_and_body_over_amqp_are_those_that_celery_sends() {
+        let bytes = |place: usize| u8::from_str_radix(&HEADER[place..place + 2], 16).unwrap();
+        let frame: Vec<u8> = (0..HEADER.trim().len()).step_by(2).map(bytes).collect();
+        // Class, weight and the body's size stand before the properties.
+        let captured: BasicProperties = parse_properties(&frame[12..]).ok().unwrap().1;
+        let of = |text: &Option<lapin::types::ShortString>| text.as_ref().unwrap().to_string();
+        let headers = captured.headers().as_ref().unwrap();
+        let Some(lapin::types::AMQPValue::LongString(origin)) = headers.inner().get("origin")
+        else {
+            panic!("{headers:?}");
+        };
+        let (reply_to, id) = (of(captured.reply_to()), of(captured.correlation_id()));
+        let origin = origin.to_string();
+        let (args, kwargs) = (args(), kwargs());
+        let message = AmqpMessage::new(task(&args, &kwargs, &reply_to, &origin));
+        assert_eq!(message.with_id(&id), captured);
+        let body = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap();
+        assert_eq!(body(&message.body), body(BODY.as_bytes()));
+    }
+
+    #[test]
+    fn arguments_are_shown_as_python_shows_them() {
+        for (value, shown) in [
+            (json!([]), "[]"),
+            (json!({}), "{}"),
+            (
+                json!([null, true, false, 0.5, -1]),
+                "[None, True, False, 0.5, -1]",
+            ),
+            (json!("it's"), r#""it's""#),
+            (json!("'\"\n\t\\\u{1}"), r#"'\'"\n\t\\\x01'"#),
+            (json!({"k": ["v"]}), "{'k': ['v']}"),
+        ] {
+            assert_eq!(repr(&value), shown, "{value}");
+        }
+        let long = vec![json!("x".repeat(5000))];
+        let none = Map::new();
+        let shown = task(&long, &none, "", "").argsrepr();
+        assert!(shown.ends_with("...") && shown.len() == 1024, "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_envelope_is_json_whatever_is_sent(name in ".{0,20}", text in ".{0,20}", queue in ".{0,20}") {
+            let args = [json!(text)];
+            let kwargs = Map::from_iter([(text.clone(), json!(text))]);
+            let of = Task { name: &name, args: &args, kwargs: &kwargs, queue: &queue, reply_to: &text, origin: &name };
+            let sent: Value = serde_json::from_slice(&RedisMessage::new(of).with_id("i")).unwrap();
+            prop_assert_eq!(&sent["headers"]["task"], &json!(name));
+            prop_assert_eq!(&sent["properties"]["delivery_info"]["routing_key"], &json!(queue));
+        }
+    }
 }

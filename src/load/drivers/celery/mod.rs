@@ -48,7 +48,7 @@ use crate::project::address::Address;
 use crate::project::workload::{Queue, Work};
 
 /// How long workers may take to reply before a run.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long all workers together may take to say where they listen, where nobody knows how many they are.
 const ROLL_CALL: Duration = Duration::from_millis(1500);
 /// How long `status` waits for workers.
@@ -231,16 +231,24 @@ impl<'a> Celery<'a> {
         broker: &Broker,
         waiting: &BTreeMap<&str, Waiting>,
     ) -> Result<Replies> {
-        let expected = |queue: &str| waiting.get(queue).and_then(|found| found.consumers);
-        let complete = |replies: &Replies| {
-            self.queues().into_iter().all(|queue| {
-                let listening = control::listeners(replies, queue).len() as u64;
-                // Where one misses, all that there are are of interest.
-                expected(queue).is_some_and(|consumers| consumers > 0 && listening >= consumers)
-            })
+        let expected = |queue: &str| {
+            let consumers = waiting.get(queue).and_then(|found| found.consumers);
+            consumers.filter(|consumers| *consumers > 0)
         };
+        let listen = |replies: &Replies, queue| control::listeners(replies, queue).len() as u64;
+        let queues = self.queues();
+        let complete = |replies: &Replies| {
+            let mut queues = queues.iter();
+            queues.all(|queue| expected(queue).is_some_and(|count| listen(replies, queue) >= count))
+        };
+        // Where one misses, all that there are are of interest, and nobody knows how many these are.
+        let patience = match queues.iter().all(|queue| expected(queue).is_some()) {
+            true => PATIENCE,
+            false => ROLL_CALL,
+        };
+        let command = Command::ActiveQueues;
         broker
-            .ask_all(Command::ActiveQueues, self.site, ROLL_CALL, &complete)
+            .ask_all(command, self.site, patience, &complete)
             .await
     }
 
@@ -332,7 +340,7 @@ impl<'a> Celery<'a> {
             }
         };
         let sending = async {
-            broker.send(book, &self.kinds, &task).await?;
+            broker.send(book, &self.kinds, self.site, &task).await?;
             book.settled(&self.kinds).await;
             if self.events.get() {
                 book.detailed(LATE_EVENTS).await;

@@ -1,6 +1,6 @@
 //! Celery over Redis: kombu's lists, its channels for control and events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::stream::{Stream, StreamExt as _};
@@ -226,56 +226,64 @@ impl Redis {
         }
     }
 
-    /// The messages of a run that are still in a queue: the list and the message.
-    pub async fn own(&self, queue: &str, run: RunId) -> Result<Vec<(u32, String, Vec<u8>)>> {
+    /// The tasks of a run whose messages are still in a queue.
+    pub async fn own(&self, queue: &str, run: RunId) -> Result<BTreeSet<u32>> {
         let tail = run.tail();
-        let mut connection = self.connection.clone();
-        let mut own = Vec::new();
+        let mut own = BTreeSet::new();
         for list in self.lists(queue) {
             let mut from = 0;
             loop {
-                let chunk: RedisResult<Vec<Vec<u8>>> = cmd("LRANGE")
-                    .arg(&list)
-                    .arg(from)
-                    .arg(from + CHUNK - 1)
-                    .query_async(&mut connection)
-                    .await;
-                let chunk = chunk.map_err(|error| self.error(&error))?;
-                if chunk.is_empty() {
+                let messages = self.range(&list, from, from + CHUNK - 1).await?;
+                if messages.is_empty() {
                     break;
                 }
                 from += CHUNK;
-                let numbers = chunk.into_iter().filter_map(|message| {
-                    let number = number_in(&message, &tail, run)?;
-                    Some((number, list.clone(), message))
-                });
-                own.extend(numbers);
+                own.extend(messages.iter().filter_map(|it| number_in(it, &tail, run)));
             }
         }
         Ok(own)
     }
 
-    /// Removes messages; gives the numbers of those that were still there. The oldest are at the end of a
-    /// list and go first, so that each is found without a search through the others.
-    pub async fn remove(&self, own: Vec<(u32, String, Vec<u8>)>) -> Result<Vec<u32>> {
+    /// Removes the messages of a run; gives the tasks of those that were still there. It goes from the end at
+    /// which workers take messages, where each own one is found without a search through many others.
+    pub async fn purge(&self, queue: &str, run: RunId) -> Result<BTreeSet<u32>> {
+        let tail = run.tail();
         let mut connection = self.connection.clone();
-        let mut removed = Vec::new();
-        for chunk in own.rchunks(BATCH) {
-            let mut removing = pipe();
-            for (_, list, message) in chunk.iter().rev() {
-                removing.lrem(list, -1, message);
+        let mut purged = BTreeSet::new();
+        for list in self.lists(queue) {
+            // Messages that stay, between the end and where the next chunk begins.
+            let mut kept = 0;
+            loop {
+                let messages = self.range(&list, -kept - CHUNK, -kept - 1).await?;
+                if messages.is_empty() {
+                    break;
+                }
+                let mut own = Vec::new();
+                for message in messages.iter().rev() {
+                    own.extend(number_in(message, &tail, run).map(|number| (number, message)));
+                }
+                kept += isize::try_from(messages.len() - own.len()).unwrap_or(isize::MAX);
+                if own.is_empty() {
+                    continue;
+                }
+                let mut removing = pipe();
+                for (_, message) in &own {
+                    removing.lrem(&list, -1, *message);
+                }
+                let counts: RedisResult<Vec<u64>> = removing.query_async(&mut connection).await;
+                let counts = counts.map_err(|error| self.error(&error))?;
+                let removed = own.iter().zip(counts).filter(|(_, count)| *count > 0);
+                purged.extend(removed.map(|((number, _), _)| *number));
             }
-            let counts: RedisResult<Vec<u64>> = removing.query_async(&mut connection).await;
-            let counts = counts.map_err(|error| self.error(&error))?;
-            let numbers = chunk.iter().rev().map(|(number, ..)| *number);
-            removed.extend(
-                numbers
-                    .zip(counts)
-                    .filter(|(_, n)| *n > 0)
-                    .map(|(number, _)| number),
-            );
         }
-        Ok(removed)
+        Ok(purged)
+    }
+
+    async fn range(&self, list: &str, from: isize, to: isize) -> Result<Vec<Vec<u8>>> {
+        let mut look = cmd("LRANGE");
+        look.arg(list).arg(from).arg(to);
+        let messages = look.query_async(&mut self.connection.clone()).await;
+        messages.map_err(|error| self.error(&error))
     }
 }
 

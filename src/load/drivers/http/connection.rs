@@ -53,8 +53,7 @@ pub enum Failure {
     Sent(&'static str),
 }
 
-type Io = TokioIo<Pin<Box<dyn Duplex>>>;
-type Request1 = Request<Full<Bytes>>;
+type Driving = http1::Connection<TokioIo<Pin<Box<dyn Duplex>>>, Full<Bytes>>;
 
 /// A connection, open or not.
 pub struct Connection<'a> {
@@ -68,7 +67,7 @@ pub struct Connection<'a> {
 struct Open {
     sender: http1::SendRequest<Full<Bytes>>,
     /// What moves the bytes; `None` once the connection ended.
-    driving: Option<Pin<Box<http1::Connection<Io, Full<Bytes>>>>>,
+    driving: Option<Pin<Box<Driving>>>,
 }
 
 impl<'a> Connection<'a> {
@@ -137,7 +136,7 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// What went wrong; the connection is closed then.
-    pub async fn exchange(&mut self, request: Request1) -> Result<Answer, Failure> {
+    pub async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let result = match &mut self.open {
             Some(open) => {
                 let deadline = Instant::now() + self.server.timeout;
@@ -167,7 +166,7 @@ impl Open {
 
     async fn exchange(
         &mut self,
-        request: Request1,
+        request: Request<Full<Bytes>>,
         mut timer: Pin<&mut Sleep>,
         deadline: Instant,
     ) -> Result<Answer, Failure> {

@@ -23,6 +23,9 @@ impl RedisList<'_> {
     /// Counts and, with `purge`, removes what is left.
     pub(super) async fn leave(&self, book: &Book, purge: bool) -> Closed {
         let mut closed = Closed::default();
+        if book.ledger().records.is_empty() {
+            return closed;
+        }
         let looking = self.look_for(book, purge, &mut closed);
         match tokio::time::timeout(LIMIT, looking).await {
             Ok(Ok(())) => {}
@@ -57,37 +60,34 @@ impl RedisList<'_> {
                 .filter(|message| message.payload.contains("{id}"))
                 .map(|message| (message.kind, 0))
                 .collect();
+            if purge {
+                // First, because these are still being taken.
+                let right = here().next().is_some_and(|message| message.right);
+                let mut purged = BTreeMap::new();
+                let removed = if found.is_empty() {
+                    Ok(())
+                } else {
+                    remove(&redis, list, right, book, &mut purged).await
+                };
+                closed.purged.extend(purged);
+                removed?;
+            }
             let length = super::length(&redis, list).await?;
             if !found.is_empty() && length > 0 {
                 count(&redis, list, book, &mut found).await?;
             }
-            // Only when nobody else's message can be among them is the rest known.
+            // Of several types without ids nobody can tell whose the rest is.
             let rest = length.saturating_sub(found.values().sum());
             if let [kind] = nameless[..] {
                 let tally = book.tally(kind);
                 found.insert(kind, rest.min(u64::from(tally.in_flight())));
             }
             closed.queued.extend(found);
-            if !purge || length == 0 {
-                continue;
-            }
-            if !nameless.is_empty() && rest > 0 {
+            if purge && !nameless.is_empty() && rest > 0 {
                 closed.warnings.push(format!(
                     "messages in list `{list}` stay there: without `{{id}}` in the payload nobody can tell them from others"
                 ));
             }
-            let right = here().next().is_some_and(|message| message.right);
-            let mut purged = BTreeMap::new();
-            let removed = remove(&redis, list, right, book, &mut purged).await;
-            for (kind, count) in purged {
-                if let Some((_, queued)) =
-                    closed.queued.iter_mut().find(|(queued, _)| *queued == kind)
-                {
-                    *queued = queued.saturating_sub(count);
-                }
-                closed.purged.push((kind, count));
-            }
-            removed?;
         }
         Ok(())
     }

@@ -25,6 +25,9 @@ impl RedisStream<'_> {
     /// has read past them.
     pub(super) async fn leave(&self, book: &Book, purge: bool) -> Closed {
         let mut closed = Closed::default();
+        if book.ledger().records.is_empty() {
+            return closed;
+        }
         let looking = self.look_for(book, purge, &mut closed);
         let said = match tokio::time::timeout(LIMIT, looking).await {
             Ok(Ok(())) => return closed,
@@ -76,16 +79,14 @@ impl RedisStream<'_> {
             if purge && !ids.is_empty() {
                 let mut purged = BTreeMap::new();
                 let removed = self.remove(&redis, &key, &ids, &mut purged).await;
-                for (kind, count) in purged {
-                    let left = waiting.entry(kind).or_default();
-                    *left = left.saturating_sub(count);
-                    closed.purged.push((kind, count));
+                for left in waiting.values_mut() {
+                    // What could not be removed was handed out meanwhile.
+                    *left = 0;
                 }
-                closed.queued.extend(waiting);
+                closed.purged.extend(purged);
                 removed?;
-            } else {
-                closed.queued.extend(waiting);
             }
+            closed.queued.extend(waiting);
         }
         Ok(())
     }

@@ -34,8 +34,6 @@ use group::{Group, Pending};
 
 /// Least time between two looks at a group.
 const LOOK: Duration = Duration::from_millis(20);
-/// A look at many pending entries takes a while; looking takes no more than a part of the time in so many.
-const SHARE: u32 = 4;
 /// Most entries that are added in one go.
 const BATCH: usize = 1000;
 /// About as many bytes go in one batch at most.
@@ -137,10 +135,12 @@ impl<'a> RedisStream<'a> {
                 ))
                 .hint("start the workers, and look at what they do: docker compose logs"));
             }
-            let consumers = if listening == 1 {
-                "consumer listens"
-            } else {
-                "consumers listen"
+            // A consumer is made with its first entry.
+            let consumers = match (listening, members.is_empty()) {
+                (1, false) => "consumer listens",
+                (_, false) => "consumers listen",
+                (1, true) => "client waits",
+                (_, true) => "clients wait",
             };
             notes.push(format!(
                 "{stream}: {listening} {consumers} in group `{}`",
@@ -243,7 +243,8 @@ impl<'a> RedisStream<'a> {
                 let progress = self.look(redis, &key, &group).await?;
                 self.write_down(progress, book, &mut replicas);
             }
-            tokio::time::sleep(LOOK.max(began.elapsed() * (SHARE - 1))).await;
+            // A look at many pending entries takes a while, and Redis has other things to do.
+            tokio::time::sleep(LOOK.max(began.elapsed())).await;
         }
     }
 

@@ -1,0 +1,155 @@
+//! How a command of the user's is run at a place: on this machine, or in a service.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::exec::CommandSpec;
+
+/// The words before a command and behind its options; made by an [`super::Engine`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Launcher {
+    /// On this machine; the program and its words are missing yet.
+    Local(CommandSpec),
+    /// In a container: `docker compose exec --no-TTY`, then options, then the service, then the command.
+    Exec(CommandSpec, String),
+    /// In a new container that has a name.
+    Run {
+        spec: CommandSpec,
+        service: String,
+        /// Removes containers; their names are missing yet.
+        removal: CommandSpec,
+    },
+}
+
+impl Launcher {
+    /// The command; `name` is that of its container where it gets a new one.
+    pub fn command(
+        &self,
+        words: &[String],
+        environment: &BTreeMap<String, String>,
+        name: &str,
+        timeout: Duration,
+    ) -> CommandSpec {
+        let options = || {
+            let pairs = environment.iter();
+            pairs.flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")])
+        };
+        let words = words.iter().cloned();
+        let mut command = match self {
+            Self::Local(spec) => {
+                let mut spec = spec.clone();
+                let mut words = words;
+                spec.program = words.next().unwrap_or_default();
+                spec.args = words.collect();
+                spec.env.extend(environment.clone());
+                spec
+            }
+            Self::Exec(spec, service) => {
+                let mut spec = spec.clone();
+                spec.args.extend(options().chain([service.clone()]));
+                spec.args.extend(words);
+                spec
+            }
+            Self::Run { spec, service, .. } => {
+                let mut spec = spec.clone();
+                spec.args.extend(["--name".to_owned(), name.to_owned()]);
+                spec.args.extend(options().chain([service.clone()]));
+                spec.args.extend(words);
+                spec
+            }
+        };
+        command.timeout = timeout;
+        command
+    }
+
+    /// Removes containers of commands that did not end; `None` where there are none.
+    pub fn removal(&self, names: &[String]) -> Option<CommandSpec> {
+        let Self::Run { removal, .. } = self else {
+            return None;
+        };
+        let mut removal = removal.clone();
+        removal.args.extend(names.iter().cloned());
+        (!names.is_empty()).then_some(removal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use crate::engine::Engine;
+    use crate::engine::compose::{Compose, Generation};
+    use crate::exec::CommandSpec;
+    use crate::project::workload::Place;
+
+    fn compose(options: &[&str]) -> Compose {
+        Compose {
+            command: vec!["docker".into(), "compose".into()],
+            generation: Generation::V2,
+            project_options: options.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn command(place: &Place, options: &[&str]) -> CommandSpec {
+        let environment = BTreeMap::from([("RSCALE_COUNT".to_owned(), "9".to_owned())]);
+        let words = ["./bench".to_owned(), "a b".to_owned()];
+        let launcher = compose(options).launcher(place);
+        launcher.command(&words, &environment, "load-1", Duration::from_secs(7))
+    }
+
+    #[test]
+    fn commands_get_their_variables_wherever_they_run() {
+        let exec = command(&Place::Exec("web".into()), &["-p", "shop"]);
+        assert_eq!(
+            exec.to_string(),
+            "docker compose -p shop exec -T --env RSCALE_COUNT=9 web ./bench 'a b'"
+        );
+        let run = command(&Place::Run("web".into()), &["-p", "shop"]);
+        assert_eq!(
+            run.to_string(),
+            "docker compose -p shop run --rm --no-deps -T --name load-1 --env RSCALE_COUNT=9 web ./bench 'a b'"
+        );
+        let local = command(&Place::Local, &[]);
+        assert_eq!(local.to_string(), "./bench 'a b'");
+        assert_eq!((local.env["RSCALE_COUNT"].as_str(), local.cwd), ("9", None));
+        for spec in [exec, run] {
+            assert_eq!(spec.timeout, Duration::from_secs(7));
+        }
+    }
+
+    #[test]
+    fn a_local_command_runs_in_the_folder_of_the_project() {
+        for (options, folder) in [
+            (&["--file", "shop/compose.yaml"][..], Some("shop")),
+            (&["--file", "compose.yaml"], None),
+            (&["--file", "a/x.yaml", "--file", "b/y.yaml"], Some("a")),
+            (
+                &["--file", "a/x.yaml", "--project-directory", "b"],
+                Some("b"),
+            ),
+            (&["--project-name", "shop"], None),
+        ] {
+            let cwd = command(&Place::Local, options).cwd;
+            assert_eq!(cwd, folder.map(PathBuf::from), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn only_new_containers_are_removed() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let run = compose(&[]).launcher(&Place::Run("web".into()));
+        assert_eq!(
+            run.removal(&names).unwrap().to_string(),
+            "docker rm --force --volumes a b"
+        );
+        assert_eq!(run.removal(&[]), None);
+        assert_eq!(
+            compose(&[])
+                .launcher(&Place::Exec("web".into()))
+                .removal(&names),
+            None
+        );
+    }
+}

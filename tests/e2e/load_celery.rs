@@ -1,0 +1,346 @@
+//! `rscale load-test` against real Celery workers: over RabbitMQ with results in Redis and over rpc://, and
+//! over Redis. A stack takes a while to start, so that each test goes through many things one after another.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::engine::{Engine, Project, Ran};
+
+/// The example, with its compose file changed.
+fn started(change: impl Fn(String) -> String) -> Option<Project> {
+    let project = Engine::example("rabbitmq-workers")?;
+    project.write("compose.yaml", &change(project.read("compose.yaml")));
+    // Celery needs it for Redis as a broker.
+    let requirements = project.read("requirements.txt");
+    project.write("requirements.txt", &format!("{requirements}packaging\n"));
+    up(&project, &["--build"]);
+    Some(project)
+}
+
+fn up(project: &Project, more: &[&str]) {
+    project.compose(&[["up", "--detach", "--wait"].as_slice(), more].concat());
+}
+
+/// One type of task instead of those of the compose file.
+fn only<'a>(task: &'a str, args: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let only = ["load-test", "--task", task, "--args", args];
+    [only.as_slice(), more].concat()
+}
+
+/// Says what all workers reply to `enable_events` or `disable_events`.
+fn control(project: &Project, command: &str) -> String {
+    let celery = [
+        "exec",
+        "-T",
+        "worker-b",
+        "celery",
+        "--app=tasks",
+        "control",
+        "--timeout=5",
+        command,
+    ];
+    project.compose(&celery).stdout
+}
+
+/// How many workers send no events now; they do afterwards.
+fn without_events(project: &Project) -> usize {
+    let said = control(project, "enable_events");
+    said.lines()
+        .filter(|line| line.trim() == "task events enabled")
+        .count()
+}
+
+fn redis(project: &Project, args: &[&str]) -> String {
+    let redis = ["exec", "-T", "redis", "redis-cli"];
+    let said = project.compose(&[redis.as_slice(), args].concat()).stdout;
+    said.trim().to_owned()
+}
+
+fn number(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("no count: {value}"))
+}
+
+/// Completed tasks of a service's replicas.
+fn shares(document: &Value, service: &str) -> Vec<u64> {
+    let replicas = document["replicas"].as_array().unwrap().iter();
+    let of_service = replicas.filter(|replica| replica["service"] == service);
+    of_service
+        .map(|replica| number(&replica["completed"]))
+        .collect()
+}
+
+/// Fails unless everything was sent and done, with what workers say of it.
+#[track_caller]
+fn assert_complete(ran: &Ran, count: u64) -> Value {
+    let document = ran.document();
+    for task in document["tasks"].as_array().unwrap() {
+        let counts = ["sent", "completed"].map(|field| number(&task[field]));
+        assert_eq!(counts, [count, count], "{ran}");
+        for field in [
+            "execution_seconds",
+            "queue_wait_seconds",
+            "end_to_end_seconds",
+        ] {
+            assert_eq!(task[field]["samples"], count, "{field} {ran}");
+        }
+    }
+    assert_eq!(document["events"], true);
+    document
+}
+
+/// Waits until nothing of the queue waits or runs.
+fn idle(project: &Project, service: &str) {
+    project.wait_until("the queue is empty", || {
+        let status = project.json(&["status"]).document();
+        let services = status["services"].as_array().unwrap().iter();
+        let queue = services
+            .filter(|of| of["name"] == service)
+            .map(|of| of["queue"].clone())
+            .next();
+        // On a busy machine the workers may answer too late to be counted.
+        queue
+            .is_some_and(|queue| queue["ready"] == 0 && queue["running"].as_u64().unwrap_or(0) == 0)
+    });
+}
+
+#[test]
+fn over_rabbitmq_every_task_is_counted_and_everything_left_as_it_was() {
+    let Some(project) = started(|file| file) else {
+        return;
+    };
+    project.rscale(&["worker-a=3"]).succeeded();
+
+    // The tasks of the compose file; who did them.
+    let ran = project
+        .json(&["load-test", "--tasks", "30", "--warmup", "3"])
+        .succeeded();
+    let ran = ran.says("queue_a: 3 workers listen, 3 processes");
+    let document = assert_complete(&ran, 30);
+    let execution = document["tasks"][1]["execution_seconds"]["p50"]
+        .as_f64()
+        .unwrap();
+    assert!((0.2..1.5).contains(&execution), "{ran}");
+    let by_replica = shares(&document, "worker-a");
+    assert_eq!(
+        (by_replica.len(), by_replica.iter().sum()),
+        (3, 30_u64),
+        "{ran}"
+    );
+    assert!(by_replica.iter().all(|count| *count >= 3), "{ran}");
+    assert_eq!(redis(&project, &["KEYS", "celery-task-meta-*"]), "");
+
+    // Events were off and are; when they are on, they stay on.
+    assert_eq!(without_events(&project), 4);
+    project.json(&["load-test", "--tasks", "2"]).succeeded();
+    assert_eq!(without_events(&project), 0);
+    control(&project, "disable_events");
+
+    // Failures by their class, and retries.
+    let failing = only("tasks.shaky@queue_a", r#"["x"]"#, &["--tasks", "3"]);
+    let document = project.json(&failing).document();
+    let errors = &document["tasks"][0]["errors"];
+    assert_eq!(
+        (&errors[0]["class"], &errors[0]["count"]),
+        (&"TypeError".into(), &3.into()),
+        "{document}"
+    );
+    let shaky = only("tasks.shaky@queue_a", "[1]", &["--tasks", "4"]);
+    let ran = project.json(&shaky).succeeded();
+    assert_eq!(ran.document()["tasks"][0]["retried"], 4, "{ran}");
+    assert_complete(&ran, 4);
+
+    refuses_what_would_measure_nothing(&project);
+
+    // Ctrl-C: what is left in the queue goes, events too.
+    let running = project.start(&["load-test", "--tasks", "400", "--purge", "--format", "json"]);
+    running.wait_until_it_says("Starting load test");
+    thread::sleep(Duration::from_secs(3));
+    running.signal(Signal::INT);
+    let ran = running.ended().exited(130);
+    let document = ran.document();
+    let task = &document["tasks"][0];
+    assert!(number(&task["purged"]) > 0 && task["queued"] == 0, "{ran}");
+    assert_eq!(without_events(&project), 4);
+    control(&project, "disable_events");
+    idle(&project, "worker-b");
+
+    loses_only_what_a_killed_worker_had(&project);
+    purges_only_its_own(&project, "worker-a", 3);
+
+    // The broker goes in the middle; then it is not there.
+    project.compose(&["kill", "worker-a"]);
+    let running = project.start(&[
+        "load-test",
+        "--task",
+        "tasks.task_b@queue_b",
+        "--tasks",
+        "300",
+    ]);
+    running.wait_until_it_says("Starting load test");
+    thread::sleep(Duration::from_secs(3));
+    let began = Instant::now();
+    project.compose(&["kill", "rabbitmq"]);
+    let ran = running
+        .ended()
+        .exited(1)
+        .says("the connection to the broker was lost");
+    assert!(began.elapsed() < Duration::from_secs(20), "{ran}");
+    let ran = project.rscale(&["load-test", "--tasks", "1"]).exited(4);
+    ran.says_one_error("`rabbitmq` does not run");
+}
+
+fn refuses_what_would_measure_nothing(project: &Project) {
+    let ran = project
+        .rscale(&only("tasks.task_c@queue_a", "[]", &[]))
+        .exited(3);
+    ran.says("does not know the task `tasks.task_c`")
+        .says("did you mean `tasks.task_");
+    let ran = project
+        .rscale(&only("tasks.task_a@queue_aa", "[]", &[]))
+        .exited(3);
+    ran.says("there is no queue `queue_aa`")
+        .says("did you mean `queue_a`?");
+    project.compose(&["stop", "worker-b"]);
+    let ran = project.rscale(&["load-test", "--tasks", "1"]).exited(3);
+    ran.says("no worker listens on `queue_b`");
+    up(project, &["--scale", "worker-a=3"]);
+}
+
+/// A worker is killed at a task, which it had acknowledged.
+fn loses_only_what_a_killed_worker_had(project: &Project) {
+    let naps = only(
+        "tasks.nap@queue_a",
+        "[4]",
+        &["--tasks", "6", "--timeout", "15s", "--format", "json"],
+    );
+    let running = project.start(&naps);
+    running.wait_until_it_says("Starting load test");
+    thread::sleep(Duration::from_secs(2));
+    project.docker(&["kill", &project.container("worker-a", 3)]);
+    let ran = running.ended().exited(1);
+    let document = ran.document();
+    let counts = ["completed", "lost"].map(|field| number(&document[field]));
+    assert_eq!(counts, [5, 1], "{ran}");
+    assert_eq!(
+        document["died"],
+        serde_json::json!([project.container("worker-a", 3)]),
+        "{ran}"
+    );
+    up(project, &["--scale", "worker-a=3"]);
+}
+
+/// Tasks of somebody else wait: refused without `--force`, and left where they are by `--purge`.
+fn purges_only_its_own(project: &Project, service: &str, workers: u64) {
+    idle(project, service);
+    let others = (workers * 2 + 3).to_string();
+    let send = [
+        "run",
+        "--rm",
+        "-T",
+        "dispatch",
+        "--no-wait",
+        "--seconds",
+        "50",
+        "--nap",
+        &others,
+    ];
+    project.compose(&send);
+    let ready = || {
+        let status = project.json(&["status"]).document();
+        let services = status["services"].as_array().unwrap().iter();
+        let mut queue = services
+            .filter(|of| of["name"] == service)
+            .map(|of| &of["queue"]["ready"]);
+        queue.next().and_then(Value::as_u64)
+    };
+    project.wait_until("every worker has what it takes", || ready() == Some(3));
+    let one = only("tasks.task_a@queue_a", "[]", &["--tasks", "500"]);
+    let ran = project.rscale(&one).exited(3).says("--force");
+    assert!(ran.stderr.contains(" wait in `queue_a`"), "{ran}");
+    let forced = ["--force", "--purge", "--timeout", "2s", "--format", "json"];
+    let ran = project
+        .rscale(&[one.as_slice(), &forced].concat())
+        .exited(1);
+    assert_eq!(number(&ran.document()["tasks"][0]["purged"]), 500, "{ran}");
+    assert_eq!(
+        ready(),
+        Some(3),
+        "tasks of others are gone, or own ones are left"
+    );
+}
+
+#[test]
+fn over_rpc_and_over_redis_it_is_the_same() {
+    let rpc = |file: String| file.replace("redis://redis:6379/0", "rpc://");
+    // The tasks count their runs in the result backend, which rpc:// cannot do.
+    let Some(project) = started(rpc) else { return };
+    let tasks = project.read("tasks.py");
+    project.write(
+        "tasks.py",
+        &tasks.replace(
+            "        # In the Redis that",
+            "        return\n        # In the Redis that",
+        ),
+    );
+    up(&project, &["--build"]);
+    let ran = project.json(&["load-test", "--tasks", "20"]).succeeded();
+    assert_complete(&ran, 20);
+    let failing = only("tasks.shaky@queue_a", r#"["x"]"#, &["--tasks", "3"]);
+    let document = project.json(&failing).document();
+    assert_eq!(
+        document["tasks"][0]["errors"][0]["class"], "TypeError",
+        "{document}"
+    );
+
+    // The same workers, now with Redis for everything.
+    let file = project
+        .read("compose.yaml")
+        .replace("rpc://", "redis://redis:6379/2");
+    let file = file.replace("amqp://guest:guest@rabbitmq:5672//", "redis://redis:6379/1");
+    project.write("compose.yaml", &file);
+    up(&project, &["--scale", "worker-a=2"]);
+    let ran = project.json(&["load-test", "--tasks", "20"]).succeeded();
+    let document = assert_complete(&ran, 20);
+    let by_replica = shares(&document, "worker-a");
+    assert_eq!(
+        (by_replica.len(), by_replica.iter().sum()),
+        (2, 20_u64),
+        "{ran}"
+    );
+    assert_eq!(redis(&project, &["-n", "2", "KEYS", "*"]), "");
+    assert_eq!(redis(&project, &["-n", "1", "KEYS", "*reply*"]), "");
+    assert_eq!(without_events(&project), 3);
+    control(&project, "disable_events");
+    let document = project.json(&failing).document();
+    assert_eq!(
+        document["tasks"][0]["errors"][0]["class"], "TypeError",
+        "{document}"
+    );
+    let shaky = only("tasks.shaky@queue_a", "[1]", &["--tasks", "4"]);
+    let ran = project.json(&shaky).succeeded();
+    assert_eq!(ran.document()["tasks"][0]["retried"], 4, "{ran}");
+    refuses_what_would_measure_nothing(&project);
+    project.rscale(&["worker-a=1"]).succeeded();
+    purges_only_its_own(&project, "worker-a", 1);
+
+    let running = project.start(&[
+        "load-test",
+        "--task",
+        "tasks.task_b@queue_b",
+        "--tasks",
+        "300",
+    ]);
+    running.wait_until_it_says("Starting load test");
+    thread::sleep(Duration::from_secs(3));
+    let began = Instant::now();
+    project.compose(&["kill", "redis"]);
+    let ran = running.ended().exited(1).says("was lost");
+    assert!(began.elapsed() < Duration::from_secs(20), "{ran}");
+    let ran = project.rscale(&["load-test", "--tasks", "1"]).exited(4);
+    ran.says_one_error("`redis` does not run");
+}

@@ -1,0 +1,249 @@
+//! `rscale load-test` with requests through nginx, and with commands of the user's.
+
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::engine::{Engine, Project, entry, free_ports, names};
+
+fn task<'v>(document: &'v Value, name: &str) -> &'v Value {
+    entry(&document["tasks"], name)
+}
+
+/// How often tasks of a type ended with this class of error.
+fn errors(task: &Value, class: &str) -> u64 {
+    let errors = task["errors"].as_array().unwrap();
+    let of_class = errors.iter().find(|error| error["class"] == class);
+    of_class.map_or(0, |error| error["count"].as_u64().unwrap())
+}
+
+#[test]
+fn requests_through_nginx_are_counted_by_the_replica_that_answered() {
+    let Some(project) = Engine::example("django-celery-nginx") else {
+        return;
+    };
+    project.set("HTTP_PORT", &free_ports(1).to_string());
+    project.make(&["up"]).succeeded();
+    project.rscale(&["web-django=3"]).succeeded();
+
+    let ran = project
+        .json(&[
+            "load-test",
+            "--http=http://nginx/",
+            "--header=Host: localhost",
+            "--replica-header=X-Replica",
+            "--tasks=300",
+            "--concurrency=6",
+        ])
+        .succeeded();
+    let document = ran.document();
+    let home = task(&document, "GET /");
+    assert_eq!(
+        (&home["completed"], &home["failed"], &home["driver"]),
+        (&300.into(), &0.into(), &"http".into()),
+        "{ran}"
+    );
+    assert_eq!(home["end_to_end_seconds"]["samples"], 300);
+    // What the workers of a queue would tell.
+    assert!(home["execution_seconds"].is_null() && home["queue_wait_seconds"].is_null());
+    let replicas = document["replicas"].as_array().unwrap();
+    let mut expected: Vec<String> = (1..=3)
+        .map(|number| project.container("web-django", number))
+        .collect();
+    expected.sort();
+    let mut found = names(&document["replicas"]);
+    found.sort_unstable();
+    assert_eq!(found, expected, "{ran}");
+    let total: u64 = replicas
+        .iter()
+        .map(|replica| replica["completed"].as_u64().unwrap())
+        .sum();
+    assert_eq!(total, 300);
+    for replica in replicas {
+        assert_eq!(replica["service"], "web-django");
+        assert!(replica["share"].as_f64().unwrap() > 0.1, "{ran}");
+    }
+    // A page that is not there.
+    let ran = project
+        .json(&[
+            "load-test",
+            "--http=http://nginx/nowhere",
+            "--header=Host: localhost",
+            "--tasks=5",
+        ])
+        .succeeded();
+    let document = ran.document();
+    let nowhere = &document["tasks"][0];
+    assert_eq!(
+        (nowhere["failed"].as_u64(), errors(nowhere, "HTTP 404")),
+        (Some(5), 5),
+        "{ran}"
+    );
+}
+
+#[test]
+fn a_server_that_stops_in_the_middle_ends_in_errors_that_are_counted() {
+    let port = free_ports(1);
+    let yaml = format!(
+        "services:\n  web:\n    image: nginx:1\n    stop_grace_period: 1s\n    ports: ['127.0.0.1:{port}:80']\n"
+    );
+    let Some(project) = Engine::project(&yaml) else {
+        return;
+    };
+    let url = "--http=http://web/";
+    project
+        .rscale(&["load-test", url])
+        .exited(4)
+        .says_one_error("`web` does not run");
+    project.compose(&["up", "-d"]);
+    project.wait_until("nginx answers", || {
+        project
+            .rscale(&["load-test", url, "--tasks=1", "--fail-if=failed>0"])
+            .status
+            == 0
+    });
+
+    let running = project.start(&[
+        "load-test",
+        url,
+        "--duration=6s",
+        "--concurrency=4",
+        "--fail-if=failed>0",
+        "--format=json",
+    ]);
+    thread::sleep(Duration::from_secs(3));
+    project.docker(&["stop", "--time=1", &project.container("web", 1)]);
+    let ran = running.ended().exited(5);
+    assert!(ran.took < Duration::from_secs(20), "{ran}");
+    let document = ran.document();
+    let task = &document["tasks"][0];
+    assert!(task["completed"].as_u64().unwrap() > 100, "{ran}");
+    assert!(errors(task, "connection refused") > 0, "{ran}");
+    assert_eq!(task["lost"], 0, "{ran}");
+    // Each connection rests after it was refused.
+    let refused = errors(task, "connection refused");
+    assert!(refused < 4 * 60, "hammered: {ran}");
+
+    project
+        .rscale(&["load-test", url])
+        .exited(4)
+        .says_one_error("`web` does not run");
+}
+
+const COMMANDS: &str = r#"
+services:
+  app:
+    <<: *app
+x-rscale:
+  load-test:
+    tasks:
+      Local:
+        command: [sh, -c, 'echo "$$RSCALE_TASK_ID {id}" >> ids']
+      Exec:
+        service: app
+        exec: [sh, -c, 'test -n "$$RSCALE_TASK_ID" && test -e /seen || { touch /seen; exit 3; }']
+      Run:
+        service: app
+        once: true
+        run:
+          - sh
+          - -c
+          - |
+            echo "{count} to do"
+            for i in $$(seq $$RSCALE_COUNT); do
+              echo "{\"id\": $$i, \"ok\": true, \"seconds\": 0.5, \"replica\": \"worker-$$i\"}"
+            done
+"#;
+
+/// Containers of `docker compose run` in the project, in any state.
+fn one_offs(project: &Project) -> String {
+    let label = format!("label=com.docker.compose.project={}", project.name());
+    project.docker(&[
+        "ps",
+        "--all",
+        "--quiet",
+        "--filter",
+        &label,
+        "--filter",
+        "label=com.docker.compose.oneoff=True",
+    ])
+}
+
+#[test]
+fn commands_run_here_in_a_replica_and_in_a_container_of_their_own() {
+    let Some(project) = Engine::project(COMMANDS) else {
+        return;
+    };
+    project
+        .rscale(&["load-test"])
+        .exited(4)
+        .says_one_error("`app` does not run");
+    project.compose(&["up", "-d"]);
+    let before = project.all_ids();
+    let ran = project
+        .json(&["load-test", "--tasks=4", "--concurrency=1"])
+        .succeeded();
+    let document = ran.document();
+    for (name, completed, failed) in [("Local", 4, 0), ("Exec", 3, 1), ("Run", 4, 0)] {
+        let task = task(&document, name);
+        assert_eq!(
+            (task["completed"].as_u64(), task["failed"].as_u64()),
+            (Some(completed), Some(failed)),
+            "{name}: {ran}"
+        );
+    }
+    assert_eq!(errors(task(&document, "Exec"), "exit status 3"), 1, "{ran}");
+    assert_eq!(task(&document, "Run")["execution_seconds"]["p50"], 0.5);
+    let local = &task(&document, "Local")["execution_seconds"];
+    assert_eq!(local["samples"], 4);
+    // In the project's folder, each with its own id.
+    let ids = project.read("ids");
+    for line in ids.lines() {
+        let (variable, word) = line.split_once(' ').unwrap();
+        assert_eq!((variable.len(), variable), (36, word));
+    }
+    assert_eq!(ids.lines().count(), 4);
+    assert_eq!(names(&document["replicas"]).len(), 4, "{ran}");
+    assert_eq!(
+        (one_offs(&project), project.all_ids()),
+        (String::new(), before)
+    );
+
+    project
+        .rscale(&["load-test", "--rate=5"])
+        .exited(2)
+        .says_one_error("`Run` is one command for all tasks");
+    project
+        .rscale(&["load-test", "--command=rscale-no-such-program"])
+        .exited(4)
+        .says("`rscale-no-such-program` is not installed, or not on PATH");
+}
+
+#[test]
+fn an_interrupted_command_leaves_neither_process_nor_container() {
+    let yaml = r"
+services:
+  app:
+    <<: *app
+x-rscale:
+  load-test:
+    tasks:
+      Local: {command: [sh, -c, 'touch begun; sleep 6; touch late']}
+      Run: {service: app, run: [sh, -c, 'trap : TERM INT; while true; do sleep 1; done']}
+";
+    let Some(project) = Engine::project(yaml) else {
+        return;
+    };
+    let running = project.start(&["load-test", "--tasks=1", "--format=json"]);
+    project.wait_until("both have begun", || {
+        project.list(".").contains(&"begun".to_owned()) && !one_offs(&project).is_empty()
+    });
+    running.signal(Signal::INT);
+    let ran = running.ended().exited(130);
+    assert_eq!(ran.document()["interrupted"], true, "{ran}");
+    project.wait_until("no container is left", || one_offs(&project).is_empty());
+    thread::sleep(Duration::from_secs(6));
+    assert!(!project.list(".").contains(&"late".to_owned()));
+}
