@@ -110,7 +110,9 @@ impl Share<'_> {
         // that takes a new one, and nothing is sent twice.
         for last in [false, true] {
             if let Err(class) = connection.open().await {
+                // The book takes as unsent only what was not sent, which the first attempt seemed to be.
                 book.unsent(task, class);
+                book.finished(task, &Outcome::Failed(class.to_owned()));
                 tokio::time::sleep(REST).await;
                 return;
             }

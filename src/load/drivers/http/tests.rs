@@ -447,6 +447,33 @@ fn a_connection_that_was_closed_while_it_was_idle_costs_no_request() {
 }
 
 #[test]
+fn no_request_is_lost_where_the_server_ends_between_two() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    against(
+        |_| ok(),
+        async |_| {
+            for _ in 0..30 {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let site = site(listener.local_addr().unwrap(), PATIENCE);
+                tokio::task::spawn_local(async move {
+                    let (mut tcp, _) = listener.accept().await.unwrap();
+                    drop(listener);
+                    head(&mut tcp).await;
+                    let _ = tcp.write_all(answer).await;
+                });
+                let book = run(&[work("http://shop/")], &site, pace(2, 1)).await;
+                let classes = classes(&book);
+                assert_eq!(classes[0], "done");
+                assert_ne!(
+                    classes[1], "Sent",
+                    "its connection was closed, and there was no other"
+                );
+            }
+        },
+    );
+}
+
+#[test]
 fn an_open_pace_takes_as_many_connections_as_it_needs_and_counts_from_the_time_due() {
     against(
         |count| {
