@@ -6,11 +6,10 @@
 mod check;
 mod drain;
 pub mod examples;
+mod load_celery;
 mod load_http;
 mod load_redis;
 mod load_test;
-mod examples;
-mod load_celery;
 mod matrix;
 mod ported;
 mod promises;
