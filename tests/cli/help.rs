@@ -23,7 +23,7 @@ fn help(line: &str) -> String {
 #[test]
 fn help_of_every_command_is_as_it_was_agreed() {
     insta::with_settings!({ snapshot_path => "../snapshots/help", prepend_module_to_snapshot => false, omit_expression => true }, {
-        for command in ["", "scale", "scale-all", "status", "check", "completions", "man"] {
+        for command in ["", "scale", "scale-all", "status", "check", "load-test", "completions", "man"] {
             let name = if command.is_empty() { "help" } else { &format!("help-{command}") };
             insta::assert_snapshot!(name, help(&format!("{command} --help")));
         }
@@ -39,7 +39,7 @@ fn help_is_had_in_every_way_that_people_type_it() {
 
 #[test]
 fn help_tells_the_exit_codes() {
-    for command in ["", "scale", "scale-all", "status", "check"] {
+    for command in ["", "scale", "scale-all", "status", "check", "load-test"] {
         let text = help(&format!("{command} --help"));
         for code in [
             "  0    done",
@@ -47,6 +47,7 @@ fn help_tells_the_exit_codes() {
             "  2    wrong usage",
             "  3    refused",
             "  4    the project",
+            "  5    ",
             "  130  interrupted",
         ] {
             assert!(text.contains(code), "{command}: {code}");

@@ -12,6 +12,8 @@ fn generated_files_are_not_stale() {
         ("status-schema", "docs/schema/status.schema.json"),
         ("scale-schema", "docs/schema/scale.schema.json"),
         ("check-schema", "docs/schema/check.schema.json"),
+        ("load-test-schema", "docs/schema/load-test.schema.json"),
+        ("load-test-sweep-schema", "docs/schema/load-test-sweep.schema.json"),
     ] {
         let ran = Fake::new(SHOP)
             .env("RSCALE_COMPOSE", "")
@@ -42,6 +44,7 @@ fn the_command_line_page_has_a_section_for_every_command() {
             "rscale scale-all",
             "rscale status",
             "rscale check",
+            "rscale load-test",
             "rscale completions",
             "rscale man"
         ]
