@@ -103,7 +103,11 @@ fn jobs_of_bullmq_are_shared_by_workers_retried_and_counted_by_their_error() {
     assert_eq!(job_keys(&project), [""; 0]);
     assert_eq!(cli(&project, &["ZCARD", "bull:jobs:completed"]), "0");
 
-    // Attempts, and errors by their class.
+    count_attempts_and_errors(&project);
+}
+
+/// Attempts that failed, and errors by their class.
+fn count_attempts_and_errors(project: &Project) {
     let file = project.read("compose.yaml");
     project.write(
         "compose.yaml",
@@ -117,7 +121,7 @@ x-rscale:
 "
         ),
     );
-    let ran = load_test(&project, &["--tasks=10"]).succeeded();
+    let ran = load_test(project, &["--tasks=10"]).succeeded();
     let result = ran.document();
     let (again, broken) = (
         entry(&result["tasks"], "Again"),
@@ -137,8 +141,8 @@ x-rscale:
         ),
         "{ran}"
     );
-    assert_eq!(job_keys(&project), [""; 0]);
-    assert_eq!(cli(&project, &["ZCARD", "bull:jobs:failed"]), "0");
+    assert_eq!(job_keys(project), [""; 0]);
+    assert_eq!(cli(project, &["ZCARD", "bull:jobs:failed"]), "0");
 }
 
 #[test]

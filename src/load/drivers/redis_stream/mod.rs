@@ -127,7 +127,11 @@ impl<'a> RedisStream<'a> {
                 return Err(not_empty(&format!("stream `{stream}`"), waiting));
             }
             let members = group::consumers(&redis.ask(&consumers_of(stream, &group.name)).await?);
-            let listening = listening(&members, clients.as_deref());
+            let strangers = consumers_elsewhere(&redis, stream, &group.name).await?;
+            // Those who wait without being a consumer here are more likely those of another group.
+            let clients = clients.as_deref();
+            let clients = clients.map(|all| if strangers > 0 { &[] } else { all });
+            let listening = listening(&members, clients);
             if listening == 0 {
                 return Err(refuse(format!(
                     "nobody reads `{stream}` for the consumer group `{}`",
@@ -329,6 +333,16 @@ async fn group_now(redis: &Redis<'_>, stream: &str, wanted: Option<&str>) -> Res
             "name one in its queue: {{group: ...}}; there are: {names}"
         ))
     })
+}
+
+/// Consumers of the stream's other groups.
+async fn consumers_elsewhere(redis: &Redis<'_>, stream: &str, group: &str) -> Result<u64> {
+    let answer: Value = redis
+        .ask(redis::cmd("XINFO").arg("GROUPS").arg(stream))
+        .await?;
+    let groups = group::groups(&answer).into_iter();
+    let others = groups.filter(|other| other.name != group);
+    Ok(others.map(|other| other.consumers).sum())
 }
 
 /// Entries from one to another that somebody holds.
