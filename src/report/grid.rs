@@ -35,7 +35,7 @@ pub fn grid<const N: usize>(
 }
 
 /// The columns, by index, that fit.
-fn columns<const N: usize>(
+pub fn columns<const N: usize>(
     header: &[&str; N],
     rows: &[[String; N]],
     dispensable: &[&str],

@@ -249,7 +249,8 @@ fn uptime(project: &Project, service: &StatusService) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, ranges};
+    use super::{DISPENSABLE, HEADER, ranges};
+    use crate::report::grid::columns;
 
     #[test]
     fn ports_in_a_row_are_one_range() {
@@ -267,7 +268,7 @@ mod tests {
             (Some(20), vec![0, 1, 3]),
         ] {
             assert_eq!(
-                columns(std::slice::from_ref(&row), width),
+                columns(&HEADER, std::slice::from_ref(&row), &DISPENSABLE, width),
                 kept,
                 "{width:?}"
             );

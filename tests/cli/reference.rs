@@ -13,7 +13,10 @@ fn generated_files_are_not_stale() {
         ("scale-schema", "docs/schema/scale.schema.json"),
         ("check-schema", "docs/schema/check.schema.json"),
         ("load-test-schema", "docs/schema/load-test.schema.json"),
-        ("load-test-sweep-schema", "docs/schema/load-test-sweep.schema.json"),
+        (
+            "load-test-sweep-schema",
+            "docs/schema/load-test-sweep.schema.json",
+        ),
     ] {
         let ran = Fake::new(SHOP)
             .env("RSCALE_COMPOSE", "")

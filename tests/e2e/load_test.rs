@@ -309,7 +309,12 @@ fn a_sweep_measures_each_count_and_puts_the_counts_back() {
         ("worker-b", 1),
     ]);
     assert!(project.read("sweep.html").contains("worker-a"), "{ran}");
+}
 
+#[test]
+fn a_sweep_that_is_interrupted_or_fails_puts_the_counts_back() {
+    let Some(project) = started() else { return };
+    project.rscale(&["worker-a=2"]).succeeded();
     // Interrupted in the middle of the second point: four workers are still busy with it for a while.
     let run = project.start(&[
         "load-test",

@@ -32,7 +32,9 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
     }
     let ui = session.ui;
     let measurement = Measurement::prepare(session.reach(), &session.likely_name, &request).await?;
-    announce(ui, &measurement);
+    for note in &measurement.notes {
+        ui.note(note);
+    }
     let Measured { result, failure } = measurement
         .carry_out(session.reach(), &request, &|event| {
             show(ui, &measurement, event);
@@ -59,9 +61,6 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
 
 /// What is about to be sent, and to whom.
 fn announce(ui: &Ui, measurement: &Measurement) {
-    for note in &measurement.notes {
-        ui.note(note);
-    }
     let plan = &measurement.plan;
     let tasks: Vec<(String, Option<String>)> = plan
         .types
@@ -90,7 +89,7 @@ fn announce(ui: &Ui, measurement: &Measurement) {
 fn show(ui: &Ui, measurement: &Measurement, event: LoadEvent) {
     match event {
         LoadEvent::Note(note) => ui.note(&note),
-        LoadEvent::Starting => {}
+        LoadEvent::Starting => announce(ui, measurement),
         LoadEvent::Progress { warmup, tallies } => {
             let types = &measurement.plan.types;
             for (task, tally) in types.iter().zip(tallies) {

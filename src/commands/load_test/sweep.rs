@@ -18,7 +18,7 @@ use crate::exec::Executor;
 use crate::exec::process::ProcessExecutor;
 use crate::gather::Reach;
 use crate::load::drivers;
-use crate::load::run::Warmup;
+use crate::load::run::{LoadEvent, Warmup};
 use crate::load::sweep::{self, Counts, SweepMode};
 use crate::plan::PlanOptions;
 use crate::project::target::{Count, Targets};
@@ -182,7 +182,11 @@ impl Sweeping<'_> {
         plan.warmup.get_or_insert(Warmup::Tasks(WARMUP));
         plan.types = of_swept(&plan.types, point);
         self.wait_for_workers(&measurement, point).await?;
-        let emit = |event| show(session.ui, &measurement, event);
+        let emit = |event| match event {
+            // The point has been named already.
+            LoadEvent::Starting => {}
+            event => show(session.ui, &measurement, event),
+        };
         measurement.carry_out(reach, self.request, &emit).await
     }
 
