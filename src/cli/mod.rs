@@ -175,6 +175,7 @@ pub enum Reference {
     CheckSchema,
     LoadTestSchema,
     LoadTestSweepSchema,
+    LoadTestCompareSchema,
 }
 
 /// What clap lets pass and would be lost: targets and scaling options before a command, and `--pause`

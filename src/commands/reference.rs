@@ -7,7 +7,7 @@ use schemars::schema_for;
 
 use crate::cli::{Cli, Reference};
 use crate::error::Exit;
-use crate::report::{json, load_test};
+use crate::report::{json, load_compare, load_test};
 use crate::ui::Ui;
 
 /// Prints the reference asked for.
@@ -18,6 +18,7 @@ pub fn run(what: Reference, ui: &Ui) -> Exit {
         Reference::ScaleSchema => json::render(&schema_for!(json::Scale)),
         Reference::CheckSchema => json::render(&schema_for!(json::Check)),
         Reference::LoadTestSchema => json::render(&schema_for!(load_test::LoadTest)),
+        Reference::LoadTestCompareSchema => json::render(&schema_for!(load_compare::Comparison)),
         Reference::LoadTestSweepSchema => json::render(&schema_for!(load_test::Sweep)),
     };
     ui.data(&text);

@@ -14,6 +14,10 @@ fn generated_files_are_not_stale() {
         ("check-schema", "docs/schema/check.schema.json"),
         ("load-test-schema", "docs/schema/load-test.schema.json"),
         (
+            "load-test-compare-schema",
+            "docs/schema/load-test-compare.schema.json",
+        ),
+        (
             "load-test-sweep-schema",
             "docs/schema/load-test-sweep.schema.json",
         ),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::certificates;
 use crate::support::engine::{Engine, Project, Ran};
 
 /// The example, with its compose file changed.
@@ -354,4 +355,51 @@ fn over_rpc_and_over_redis_it_is_the_same() {
     assert!(began.elapsed() < Duration::from_secs(20), "{ran}");
     let ran = project.rscale(&["load-test", "--tasks", "1"]).exited(4);
     ran.says_one_error("`redis` does not run");
+}
+
+#[test]
+fn an_encrypted_rabbitmq_is_used_and_its_certificate_checked() {
+    let Some(project) = Engine::project(
+        "
+services:
+  worker:
+    image: busybox:1
+    command: sleep 900
+    x-rscale: {queue: {driver: celery, broker: 'amqps://guest:guest@rabbitmq//', name: queue_a}}
+  rabbitmq:
+    image: rabbitmq:3
+    hostname: rabbitmq
+    volumes: ['./tls:/tls:ro', './tls.conf:/etc/rabbitmq/conf.d/20-tls.conf:ro']
+    healthcheck: {test: [CMD, bash, -c, 'exec 3<>/dev/tcp/127.0.0.1/5671'], interval: 1s, retries: 60}
+",
+    ) else {
+        return;
+    };
+    project.write(
+        "tls.conf",
+        "listeners.tcp = none\nlisteners.ssl.default = 5671\nssl_options.cacertfile = /tls/ca.pem\n\
+         ssl_options.certfile = /tls/server.pem\nssl_options.keyfile = /tls/server.key\n\
+         ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n",
+    );
+    certificates::make(&project, "tls", "rabbitmq");
+    certificates::make(&project, "other", "rabbitmq");
+    up(&project, &[]);
+    let queue = || {
+        let ran = project.json(&["status", "worker"]).succeeded();
+        ran.document()["services"][0]["queue"]["error"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    certificates::trust(&project, "tls");
+    // What only a server that was spoken to can know.
+    assert_eq!(queue(), "there is no queue `queue_a`");
+    project
+        .rscale(&["load-test", "--task=tasks.add@queue_a"])
+        .exited(3)
+        .says_one_error("there is no queue `queue_a`");
+    certificates::trust(&project, "other");
+    let said = queue();
+    assert!(said.to_lowercase().contains("certificate"), "{said}");
+    assert!(!said.contains("guest:guest"), "{said}");
 }

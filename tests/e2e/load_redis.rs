@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::certificates;
 use crate::support::engine::{Engine, Project, Ran, entry, free_ports};
 use crate::support::http::{get, post};
 
@@ -501,27 +502,6 @@ fn messages_in_a_list_are_counted_and_only_own_ones_purged() {
     }
 }
 
-/// An authority and a certificate of its own for the host name `redis`, in the project's folder.
-fn certificates(project: &Project, folder: &str) {
-    project.write(&format!("{folder}/san"), "subjectAltName=DNS:redis\n");
-    let openssl = |line: &str| {
-        let mut command = Command::new("openssl");
-        let folder = project.folder().join(folder);
-        command.current_dir(folder).args(line.split(' '));
-        Ran::of(command).succeeded();
-    };
-    openssl(
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2",
-    );
-    openssl("req -newkey rsa:2048 -nodes -keyout redis.key -out redis.csr -subj /CN=redis");
-    openssl(
-        "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out redis.pem -days 2 -extfile san",
-    );
-    // Redis has a user of its own in its container.
-    let key = project.folder().join(folder).join("redis.key");
-    fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
-}
-
 #[test]
 fn an_encrypted_redis_is_used_and_its_certificate_checked() {
     let Some(project) = Engine::project(
@@ -530,7 +510,7 @@ services:
   redis:
     image: redis:7
     volumes: ['./tls:/tls:ro']
-    command: redis-server --port 0 --tls-port 6379 --tls-cert-file /tls/redis.pem --tls-key-file /tls/redis.key --tls-ca-cert-file /tls/ca.pem --tls-auth-clients no
+    command: redis-server --port 0 --tls-port 6379 --tls-cert-file /tls/server.pem --tls-key-file /tls/server.key --tls-ca-cert-file /tls/ca.pem --tls-auth-clients no
   worker:
     image: redis:7
     volumes: ['./tls:/tls:ro']
@@ -539,13 +519,9 @@ services:
     ) else {
         return;
     };
-    certificates(&project, "tls");
-    certificates(&project, "other");
+    certificates::make(&project, "tls", "redis");
+    certificates::make(&project, "other", "redis");
     project.compose(&["up", "-d"]);
-    let authority = |folder: &str| {
-        let path = project.folder().join(folder).join("ca.pem");
-        project.set("SSL_CERT_FILE", path.to_str().unwrap());
-    };
     let run = |url: &str| {
         let args = [
             "--redis-list",
@@ -556,7 +532,7 @@ services:
         ];
         load_test(&project, &args)
     };
-    authority("tls");
+    certificates::trust(&project, "tls");
     project.wait_until("a worker waits", || {
         let clients = [
             "exec",
@@ -575,7 +551,7 @@ services:
     let ran = run("rediss://redis:6379/0").succeeded();
     assert_eq!(ran.document()["completed"], 50, "{ran}");
 
-    authority("other");
+    certificates::trust(&project, "other");
     run("rediss://redis:6379/0")
         .exited(4)
         .says_one_error("no encrypted connection to `redis`")

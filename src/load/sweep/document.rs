@@ -1,7 +1,7 @@
 //! The document of a sweep: every point beside the first one, the fit, the count that is worth it.
 
 use super::{Counts, knee, workers};
-use crate::load::scalability;
+use crate::load::scalability::{self, Fitted};
 use crate::report::json::SCHEMA;
 use crate::report::load_test::{LoadTest, Point, ServiceCount, Sweep};
 
@@ -12,19 +12,12 @@ pub fn document(project: &str, measured: Vec<(Counts, LoadTest)>) -> Sweep {
         let throughput = result.throughput_per_second;
         (throughput, per_worker(workers(counts), throughput))
     });
-    let fitted = scalability::fit(&usable(&measured).collect::<Vec<_>>());
-    let several = measured.first().is_some_and(|(counts, _)| counts.len() > 1);
-    let added = "the workers of several services are counted together";
-    let fit_note = match fitted.note {
-        Some(note) if several && fitted.fit.is_some() => Some(format!("{added}; {note}")),
-        None if several => Some(added.to_owned()),
-        note => note,
-    };
+    let Fitted { fit, note } = fit(&measured);
     Sweep {
         schema: SCHEMA,
         project: project.to_owned(),
-        fit: fitted.fit,
-        fit_note,
+        fit,
+        fit_note: note,
         recommended: knee::recommend(&measured),
         points: measured
             .into_iter()
@@ -40,6 +33,43 @@ pub fn document(project: &str, measured: Vec<(Counts, LoadTest)>) -> Sweep {
             .collect(),
         ..Sweep::default()
     }
+}
+
+/// The law, where the sweep is a curve: of one service, or of several whose counts keep their proportion.
+fn fit(measured: &[(Counts, LoadTest)]) -> Fitted {
+    let several = measured.first().is_some_and(|(counts, _)| counts.len() > 1);
+    if several && !grow_together(measured) {
+        return Fitted {
+            fit: None,
+            note: Some(
+                "the services do not keep their proportion, so there is no curve of one count"
+                    .into(),
+            ),
+        };
+    }
+    let fitted = scalability::fit(&usable(measured).collect::<Vec<_>>());
+    let added = "the workers of several services are counted together";
+    let note = match fitted.note {
+        Some(note) if several && fitted.fit.is_some() => Some(format!("{added}; {note}")),
+        None if several => Some(added.to_owned()),
+        note => note,
+    };
+    Fitted { note, ..fitted }
+}
+
+/// Whether every point is a multiple of the first one.
+fn grow_together(measured: &[(Counts, LoadTest)]) -> bool {
+    let Some((first, _)) = measured.first() else {
+        return true;
+    };
+    let all = u64::from(workers(first));
+    measured.iter().all(|(counts, _)| {
+        let total = u64::from(workers(counts));
+        counts.iter().all(|(service, count)| {
+            let share = first.get(service).copied().unwrap_or(0);
+            u64::from(*count) * all == u64::from(share) * total
+        })
+    })
 }
 
 /// Workers and throughput of the points that were measured to their end.
@@ -112,8 +142,17 @@ mod tests {
         );
         assert_eq!(sweep.points[1].counts[1].service, "b");
         assert_eq!((sweep.schema, sweep.project.as_str()), (1, "shop"));
+        assert!(sweep.fit.is_none());
         assert!(
             sweep
+                .fit_note
+                .unwrap()
+                .starts_with("the services do not keep")
+        );
+        let together = swept(&[("a=1 b=2", 4.0), ("a=2 b=4", 7.0), ("a=4 b=8", 10.0)]);
+        assert!(together.fit.is_some());
+        assert!(
+            together
                 .fit_note
                 .unwrap()
                 .starts_with("the workers of several services")
