@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The benchmarks behind docs/benchmarks.md: `make bench`. Each figure is a ratio of two commands that take
 # turns within one run (A B A B ...), so that a machine whose speed drifts does not decide it. Prints a
-# table; needs a real engine, docker compose and hyperfine. Takes about five minutes.
-#   run.sh [NAME...]    status, one-more, twenty, own, http; all of them without names
+# table; needs a real engine, docker compose and hyperfine. Takes about fifteen minutes.
+#   run.sh [NAME...]    status, one-more, twenty, own, http, celery; all of them without names
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -148,14 +148,17 @@ peak() {
 
 # shellcheck source=tests/bench/http.sh
 . "$here/http.sh"
+# shellcheck source=tests/bench/celery.sh
+. "$here/celery.sh"
 
 need hyperfine
+need jq
 [ -x /usr/bin/time ] || { echo "bench: /usr/bin/time is missing: apt-get install time" >&2; exit 4; }
 [ -x "$rscale" ] || { echo "bench: $rscale is missing: cargo build --release" >&2; exit 4; }
-[ "$#" -gt 0 ] || set -- status one-more twenty own http
+[ "$#" -gt 0 ] || set -- status one-more twenty own http celery
 echo "rscale $("$rscale" --version | cut -d' ' -f2), $(docker compose version --short), engine $(docker info --format '{{.ServerVersion}}'), $(nproc) cores, $rounds rounds"
 echo
-echo "| what | rscale | docker compose | ratio: median (lowest to highest) | bar | |"
+echo "| what | rscale | the other | ratio: median (lowest to highest) | bar | |"
 echo "|---|---|---|---|---|---|"
 for name in "$@"; do
   "${name//-/_}"

@@ -109,17 +109,17 @@ fn jobs_of_bullmq_are_shared_by_workers_retried_and_counted_by_their_error() {
 
 /// Attempts that failed, and errors by their class.
 fn count_attempts_and_errors(project: &Project) {
+    // In the place of the tasks that the example sends, which are at its end.
     let file = project.read("compose.yaml");
+    let (kept, rest) = file.split_once("    tasks:\n").unwrap();
+    let volumes = &rest[rest.find("\nvolumes:").unwrap()..];
     project.write(
         "compose.yaml",
         &format!(
-            "{file}
-x-rscale:
-  load-test:
-    tasks:
+            "{kept}    tasks:
       Again: {{queue: &queue {{driver: bullmq, broker: '{URL}', name: jobs}}, job: nap, data: {{seconds: 0, fail: 2}}, attempts: 3}}
       Broken: {{queue: *queue, job: nap, data: {{seconds: 0, fail: 9}}, attempts: 2}}
-"
+{volumes}"
         ),
     );
     let ran = load_test(project, &["--tasks=10"]).succeeded();
