@@ -1,7 +1,7 @@
 # The benchmark `celery` of run.sh, which reads this file: tasks that `rscale load-test` sends a second beside
 # Celery's own producer, over Redis and over RabbitMQ (with confirms), its memory with 100,000 tasks, and
 # whole runs of 2,000 tasks that do nothing beside apply_async and ResultSet.join.
-# shellcheck shell=bash disable=SC2154 # `work`, `here`, `rscale`, `rounds` and `projects` are run.sh's.
+# shellcheck shell=bash disable=SC2154,SC2164 # `work`, `rscale` and so on are run.sh's, and so is `set -e`.
 
 celery_sent=100000
 celery_produced=3000

@@ -1,6 +1,6 @@
 # The benchmark `http` of run.sh, which reads this file: requests a second of `rscale load-test --http` beside
 # oha's and wrk's, against the same nginx with one worker and a small file; and the CPU time they take for it.
-# shellcheck shell=bash disable=SC2154 # `work`, `rscale`, `rounds` and `projects` are run.sh's.
+# shellcheck shell=bash disable=SC2154,SC2164 # `work`, `rscale` and so on are run.sh's, and so is `set -e`.
 
 http_requests=${RSCALE_BENCH_REQUESTS:-200000}
 http_connections=50
