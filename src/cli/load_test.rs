@@ -46,6 +46,9 @@ pub struct PaceArgs {
     /// Go on although messages wait in the queue already
     #[arg(long, env = "RSCALE_FORCE", value_parser = FalseyValueParser::new())]
     pub force: bool,
+    /// Leave Celery's events off: a little more throughput, but neither execution times nor shares
+    #[arg(long, env = "RSCALE_NO_EVENTS", value_parser = FalseyValueParser::new())]
+    pub no_events: bool,
     /// At the end, remove own messages that nobody took
     #[arg(long, env = "RSCALE_PURGE", value_parser = FalseyValueParser::new())]
     pub purge: bool,

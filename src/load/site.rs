@@ -15,6 +15,8 @@ pub struct Site {
     pub names: Names,
     /// How commands of the user's are run, where there are any.
     pub launchers: BTreeMap<Place, Launcher>,
+    /// Leave Celery's events off where results come without them: they cost the workers time.
+    pub without_events: bool,
     /// Go on although messages wait in the queue already.
     pub force: bool,
     /// How long one answer may take, an HTTP response for instance.

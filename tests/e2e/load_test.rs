@@ -104,6 +104,19 @@ fn a_run_prints_its_figures_and_keeps_them_compares_them_and_judges_them() {
         .succeeded()
         .says("Task A");
 
+    // Without events the results come all the same, and what only events tell is not made up.
+    let ran = project
+        .json(&["load-test", "--tasks=5", "--no-events"])
+        .succeeded();
+    let result = ran.document();
+    assert_eq!(
+        (&result["events"], &result["completed"]),
+        (&false.into(), &10.into()),
+        "{ran}"
+    );
+    assert!(result["tasks"][0]["execution_seconds"].is_null(), "{ran}");
+    assert_eq!(result["replicas"], Value::Array(Vec::new()), "{ran}");
+
     // Flags alone do as well, and the workers' own environment says where.
     let ran = project
         .rscale(&[

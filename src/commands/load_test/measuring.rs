@@ -134,6 +134,7 @@ impl Measurement {
             names: Names::of(&self.project),
             launchers: reach.launchers(&self.project, &places)?,
             force: request.force,
+            without_events: request.without_events,
             timeout: request.timeout,
         })
     }

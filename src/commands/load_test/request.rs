@@ -24,6 +24,7 @@ pub struct Request<'a> {
     pub warmup: Option<Warmup>,
     pub timeout: Duration,
     pub force: bool,
+    pub without_events: bool,
     pub purge: bool,
     pub thresholds: Vec<Threshold>,
     pub save: Option<PathBuf>,
@@ -43,6 +44,7 @@ impl<'a> Request<'a> {
             warmup,
             timeout,
             force,
+            no_events,
             purge,
         } = &args.pace;
         let amount = match (tasks, duration) {
@@ -59,6 +61,7 @@ impl<'a> Request<'a> {
             warmup,
             timeout: *timeout,
             force: *force,
+            without_events: *no_events,
             purge: *purge,
             thresholds: thresholds
                 .iter()

@@ -210,7 +210,9 @@ impl<'a> Celery<'a> {
             }
         }
         self.check_empty(&broker, &workers, &mut notes).await?;
-        self.switch_events_on(&broker, &workers).await?;
+        if self.results == Results::Events || !self.site.without_events {
+            self.switch_events_on(&broker, &workers).await?;
+        }
         let events = self.events.get();
         if self.results == Results::Events {
             if !events {
