@@ -7,7 +7,8 @@ use schemars::schema_for;
 
 use crate::cli::{Cli, Reference};
 use crate::error::Exit;
-use crate::report::{json, load_compare, load_test};
+use crate::load::result;
+use crate::report::{json, load_compare};
 use crate::ui::Ui;
 
 /// Prints the reference asked for.
@@ -17,9 +18,9 @@ pub fn run(what: Reference, ui: &Ui) -> Exit {
         Reference::StatusSchema => json::render(&schema_for!(json::Status)),
         Reference::ScaleSchema => json::render(&schema_for!(json::Scale)),
         Reference::CheckSchema => json::render(&schema_for!(json::Check)),
-        Reference::LoadTestSchema => json::render(&schema_for!(load_test::LoadTest)),
+        Reference::LoadTestSchema => json::render(&schema_for!(result::LoadTest)),
         Reference::LoadTestCompareSchema => json::render(&schema_for!(load_compare::Comparison)),
-        Reference::LoadTestSweepSchema => json::render(&schema_for!(load_test::Sweep)),
+        Reference::LoadTestSweepSchema => json::render(&schema_for!(result::Sweep)),
     };
     ui.data(&text);
     Exit::Done

@@ -18,6 +18,7 @@ pub mod id;
 pub mod ledger;
 pub mod measure;
 pub mod pace;
+pub mod result;
 pub mod run;
 pub mod scalability;
 pub mod site;

@@ -7,7 +7,7 @@
 //! best `lambda` is known exactly, so there are two parameters to search, one inside the other, each by a
 //! grid and then by golden sections. That is slower than following the gradient, and cannot go astray.
 
-use crate::report::load_test::Fit;
+use crate::load::result::Fit;
 
 /// What came of fitting.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -208,7 +208,7 @@ mod tests {
     use proptest::prelude::{prop, proptest};
 
     use super::{Fitted, capacity, fit, throughput};
-    use crate::report::load_test::Fit;
+    use crate::load::result::Fit;
 
     fn curve(lambda: f64, sigma: f64, kappa: f64, counts: &[u32]) -> Vec<(u32, f64)> {
         counts

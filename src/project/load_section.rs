@@ -1,4 +1,4 @@
-//! Reading what a load test needs from `x-rscale`: `queue` of a service, `load-test` of the file.
+//! Reading `load-test` of the file's own `x-rscale`: the tasks that a load test sends.
 
 use std::collections::BTreeMap;
 
@@ -7,56 +7,10 @@ use serde_yaml::Value;
 use super::address::Address;
 use super::declared::Service;
 use super::place::Place;
+use super::queue_section::queue;
 use super::workload;
 use super::workload::{CommandWork, DriverName, HttpWork, Queue, TaskType, Work};
 use crate::error::Result;
-
-const QUEUE_KEYS: [&str; 6] = ["driver", "broker", "results", "name", "prefix", "group"];
-
-/// Reads `services.SERVICE.x-rscale.queue`.
-///
-/// # Errors
-/// An unknown key or driver, a missing one, no URL.
-pub fn queue(place: &Place, value: &Value) -> Result<Queue> {
-    let (mut driver, mut broker, mut results, mut name) = (None, None, None, None);
-    let (mut prefix, mut group) = (None, None);
-    for (key, value) in place.entries(value, &QUEUE_KEYS)? {
-        let place = place.child(key);
-        match key {
-            "driver" => driver = Some(driver_of(&place, value)?),
-            "broker" => broker = Some(place.address(value)?),
-            "results" => results = Some(place.address(value)?),
-            "name" => name = Some(place.literal(value)?),
-            "prefix" => prefix = Some(place.literal(value)?),
-            _ => group = Some(place.literal(value)?),
-        }
-    }
-    let missing = |key: &str| place.wrong(&format!("`{key}` is missing"));
-    Ok(Queue {
-        driver: driver.ok_or_else(|| missing("driver"))?,
-        broker: broker.ok_or_else(|| missing("broker"))?,
-        results,
-        name: name.ok_or_else(|| missing("name"))?,
-        prefix,
-        group,
-    })
-}
-
-fn driver_of(place: &Place, value: &Value) -> Result<DriverName> {
-    let word = place.text(value)?;
-    let known = DriverName::OF_QUEUES;
-    known
-        .into_iter()
-        .find(|driver| driver.as_str() == word)
-        .ok_or_else(|| {
-            let names = known.map(DriverName::as_str);
-            let error = place.wrong(&format!("there is no driver `{word}`"));
-            match crate::suggest::nearest(&word, names) {
-                Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
-                None => error.hint(format!("the drivers are {}", names.join(", "))),
-            }
-        })
-}
 
 /// What the file's own `x-rscale` says of load tests.
 ///

@@ -9,6 +9,7 @@ mod load_section;
 pub mod observed;
 pub mod place;
 pub mod policy;
+mod queue_section;
 pub mod target;
 pub mod workload;
 

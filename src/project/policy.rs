@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_yaml::Value;
 
-use super::load_section;
 use super::place::Place;
+use super::queue_section;
 use super::workload::Queue;
 use crate::error::Result;
 
@@ -96,7 +96,7 @@ impl Policy {
                         policy.connections.insert(service.to_owned(), count);
                     }
                 }
-                "queue" => policy.queue = Some(load_section::queue(&place, value)?),
+                "queue" => policy.queue = Some(queue_section::queue(&place, value)?),
                 "max-connections" => policy.max_connections = Some(place.count(value)?),
                 _ => unreachable!("entries() lets only KEYS through"),
             }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use anstyle::AnsiColor;
 
 use super::grid::grid;
-use super::load_test::{Fit, Point, Sweep};
 use super::text::Paint;
+use crate::load::result::{Fit, Point, Sweep};
 
 const HEADER: [&str; 5] = [
     "CONFIGURATION",
@@ -100,8 +100,8 @@ fn law(fit: &Fit) -> String {
 #[cfg(test)]
 mod tests {
     use super::sweep;
+    use crate::load::result::{LoadTest, Sweep};
     use crate::load::sweep::{Counts, document};
-    use crate::report::load_test::{LoadTest, Sweep};
     use crate::report::text::Paint;
 
     fn measured(points: &[(&[(&str, u32)], f64)]) -> Sweep {
@@ -158,7 +158,7 @@ CONFIGURATION          THROUGHPUT  IMPROVEMENT
 worker-a=1 worker-b=1  5.00/s      -
 worker-a=3 worker-b=1  4.00/s      -20.0 %
 
-note: the scalability fit needs at least 3 different worker counts, got 2
+note: the services do not keep their proportion, so there is no curve of one count
 note: worker-a=3 worker-b=1 was not measured to its end: interrupted
 worker-a=1 worker-b=1 gives the highest throughput; worker-a=3 worker-b=1 takes 20 % away
 "

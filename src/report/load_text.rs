@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use anstyle::AnsiColor;
 
 use super::grid::grid;
-use super::load_test::{LoadTest, TaskResult};
 use super::text::{Paint, list, plural};
 use crate::load::distribution::Distribution;
+use crate::load::result::{LoadTest, TaskResult};
 
 const RULE: &str = "--------------------------------------------------";
 /// Below this many seconds a figure is printed in milliseconds.

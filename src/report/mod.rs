@@ -5,7 +5,6 @@ pub mod html;
 pub mod json;
 pub mod load_compare;
 pub mod load_sweep;
-pub mod load_test;
 pub mod load_text;
 pub mod status;
 pub mod table;

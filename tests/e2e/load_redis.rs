@@ -1,9 +1,6 @@
 //! `rscale load-test` over Redis: BullMQ on Node, a list and a stream, each with the real workers of its example,
 //! and what is refused, left behind and survived.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::load::result::LoadTest;
 use crate::report::load_compare;
-use crate::report::load_test::LoadTest;
 
 /// Reads a result that was saved before.
 ///

@@ -12,6 +12,7 @@ use crate::gather::Reach;
 use crate::load::distribution::micros;
 use crate::load::measure::measure;
 use crate::load::pace::Arrival as Pacing;
+use crate::load::result::{Arrival, LoadTest, SCHEMA, ServiceCount};
 use crate::load::run::{self, Ending, LoadEvent, Plan, Ran};
 use crate::load::site::{Names, Site};
 use crate::load::threshold::slug;
@@ -19,8 +20,6 @@ use crate::project::Project;
 use crate::project::address::Address;
 use crate::project::observed::Replica;
 use crate::project::workload::{TaskType, Work};
-use crate::report::json::SCHEMA;
-use crate::report::load_test::{Arrival, LoadTest, ServiceCount};
 
 /// A measurement about to begin: everything is known, nothing is sent.
 #[derive(Debug)]

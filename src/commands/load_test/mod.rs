@@ -14,8 +14,8 @@ use crate::cli::LoadTestArgs;
 use crate::duration;
 use crate::error::{Exit, Result};
 use crate::load::pace::Amount;
+use crate::load::result::LoadTest;
 use crate::load::run::LoadEvent;
-use crate::report::load_test::LoadTest;
 use crate::report::{html, json, load_compare, load_text};
 use crate::ui::{Format, Ui};
 

@@ -18,12 +18,12 @@ use crate::exec::Executor;
 use crate::exec::process::ProcessExecutor;
 use crate::gather::Reach;
 use crate::load::drivers;
+use crate::load::result::{LoadTest, Sweep};
 use crate::load::run::{LoadEvent, Warmup};
 use crate::load::sweep::{self, Counts, SweepMode};
 use crate::plan::PlanOptions;
 use crate::project::target::{Count, Targets};
 use crate::project::workload::TaskType;
-use crate::report::load_test::{LoadTest, Sweep};
 use crate::report::{html, json, load_sweep, text};
 use crate::ui::Format;
 

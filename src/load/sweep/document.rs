@@ -1,9 +1,9 @@
 //! The document of a sweep: every point beside the first one, the fit, the count that is worth it.
 
+use super::figures::{change, is_whole, listed, per_worker, ratio};
 use super::{Counts, knee, workers};
+use crate::load::result::{LoadTest, Point, SCHEMA, Sweep};
 use crate::load::scalability::{self, Fitted};
-use crate::report::json::SCHEMA;
-use crate::report::load_test::{LoadTest, Point, ServiceCount, Sweep};
 
 /// The document of a sweep, of the points that were measured in this order. Whether the counts are restored
 /// and why it ended early is the caller's to say.
@@ -80,33 +80,6 @@ fn usable(measured: &[(Counts, LoadTest)]) -> impl Iterator<Item = (u32, f64)> {
         .map(|(counts, result)| (workers(counts), result.throughput_per_second))
 }
 
-pub(super) fn is_whole(result: &LoadTest) -> bool {
-    !result.interrupted && result.error.is_none() && result.throughput_per_second > 0.0
-}
-
-pub(super) fn listed(counts: &Counts) -> Vec<ServiceCount> {
-    counts
-        .iter()
-        .map(|(service, replicas)| ServiceCount {
-            service: service.clone(),
-            replicas: *replicas,
-        })
-        .collect()
-}
-
-pub(super) fn per_worker(workers: u32, throughput: f64) -> f64 {
-    ratio(throughput, f64::from(workers))
-}
-
-/// 0 where there is nothing to compare with: JSON has no infinity.
-fn ratio(value: f64, of: f64) -> f64 {
-    if of > 0.0 { value / of } else { 0.0 }
-}
-
-pub(super) fn change(before: f64, after: f64) -> f64 {
-    100.0 * ratio(after - before, before)
-}
-
 fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
@@ -121,7 +94,7 @@ mod tests {
 
     use super::super::knee::testing::{counts, of_one, recommends, swept};
     use super::document;
-    use crate::report::load_test::LoadTest;
+    use crate::load::result::LoadTest;
 
     #[test]
     fn a_point_is_compared_with_the_first() {

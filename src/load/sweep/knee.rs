@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::document::{change, is_whole, listed, per_worker};
+use super::figures::{change, is_whole, listed, per_worker};
 use super::{Counts, typed, workers};
-use crate::report::load_test::{LoadTest, Recommendation};
+use crate::load::result::{LoadTest, Recommendation};
 
 /// What enough of the best is.
 const ENOUGH: f64 = 0.9;
@@ -140,7 +140,7 @@ fn ordinal(number: u32) -> String {
 #[cfg(test)]
 pub(super) mod testing {
     use super::super::{Counts, document};
-    use crate::report::load_test::{LoadTest, Sweep};
+    use crate::load::result::{LoadTest, Sweep};
 
     pub fn counts(text: &str) -> Counts {
         text.split(' ')

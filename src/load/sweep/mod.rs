@@ -1,6 +1,7 @@
 //! A sweep: which counts are measured, and what the measurements say of them. Pure.
 
 mod document;
+mod figures;
 mod knee;
 mod parse;
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::distribution::Distribution;
 use crate::error::{Error, Result};
-use crate::report::load_test::{LoadTest, TaskResult};
+use crate::load::result::{LoadTest, TaskResult};
 use crate::suggest;
 
 /// Metrics of the run and of a task type.
@@ -253,7 +253,7 @@ mod tests {
     use super::{Threshold, slug};
     use crate::error::Exit;
     use crate::load::distribution::Distribution;
-    use crate::report::load_test::{LoadTest, TaskResult};
+    use crate::load::result::{LoadTest, TaskResult};
 
     fn run() -> LoadTest {
         let spread = |p95| {

@@ -6,7 +6,7 @@ use super::axis::{Axis, count, figure, seconds};
 use super::escape;
 use super::plot::Plot;
 use crate::load::distribution::{Bucket, Distribution};
-use crate::report::load_test::{LoadTest, ReplicaShare, TaskResult, Timeline};
+use crate::load::result::{LoadTest, ReplicaShare, TaskResult, Timeline};
 
 /// Lines that can be told apart; with more task types only their sum is drawn.
 const LINES: usize = 6;

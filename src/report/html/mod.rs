@@ -7,7 +7,7 @@ mod plot;
 mod scaling;
 mod section;
 
-use super::load_test::{LoadTest, Sweep};
+use crate::load::result::{LoadTest, Sweep};
 use section::{about, about_sweep, notices, sweep_facts, sweep_points, sweep_tiles, tasks, tiles};
 
 const PAGE: &str = include_str!("page.html");
@@ -89,7 +89,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{escape, load_test, page, sweep};
-    use crate::report::load_test::{LoadTest, Sweep};
+    use crate::load::result::{LoadTest, Sweep};
 
     #[test]
     fn text_stays_text() {

@@ -6,9 +6,9 @@ use super::axis::{Axis, figure};
 use super::chart::figure_of;
 use super::escape;
 use super::plot::Plot;
+use crate::load::result::{Point, Sweep};
 use crate::load::scalability;
 use crate::report::load_sweep::{configuration, workers};
-use crate::report::load_test::{Point, Sweep};
 
 /// Points of a drawn curve.
 const SAMPLES: u32 = 120;

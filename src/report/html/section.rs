@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::axis::{count, figure, seconds};
 use super::{chart, escape};
 use crate::load::distribution::Distribution;
+use crate::load::result::{Arrival, LoadTest, Point, Sweep, TaskResult};
 use crate::report::load_sweep::{configuration, workers};
-use crate::report::load_test::{Arrival, LoadTest, Point, Sweep, TaskResult};
 use crate::report::text::plural;
 
 /// When, how, by whom a run was done.

@@ -8,9 +8,9 @@ use serde_json::Value;
 pub use text::text;
 
 use super::json::SCHEMA;
-use super::load_test::{LoadTest, TaskResult};
 use crate::error::{Error, Result};
 use crate::load::distribution::Distribution;
+use crate::load::result::{LoadTest, TaskResult};
 
 /// `rscale load-test --compare FILE --format json`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -185,7 +185,7 @@ fn count(count: u64) -> f64 {
 #[cfg(test)]
 mod testing {
     use crate::load::distribution::Distribution;
-    use crate::report::load_test::{LoadTest, ServiceCount, TaskResult};
+    use crate::load::result::{LoadTest, ServiceCount, TaskResult};
 
     pub fn times(p50: f64) -> Distribution {
         Distribution {

@@ -6,7 +6,7 @@ use anstyle::AnsiColor;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{Change, Comparison, find};
-use crate::report::load_test::{Arrival, LoadTest, ServiceCount};
+use crate::load::result::{Arrival, LoadTest, ServiceCount};
 use crate::report::load_text;
 use crate::report::text::Paint;
 
@@ -200,7 +200,7 @@ mod tests {
     use super::super::compare;
     use super::super::testing::result;
     use super::text;
-    use crate::report::load_test::LoadTest;
+    use crate::load::result::LoadTest;
     use crate::report::text::Paint;
 
     #[test]

@@ -5,8 +5,8 @@ mod browser;
 mod sample;
 
 use browser::{Browser, Scheme};
+use rscale::load::result::LoadTest;
 use rscale::report::html;
-use rscale::report::load_test::LoadTest;
 use serde_json::json;
 
 /// A phone, a tablet, the narrowest with charts side by side, a desktop; in pixels.

@@ -1,10 +1,10 @@
 //! A run and a sweep to draw, with names that mean harm.
 
 use rscale::load::distribution::{Distribution, histogram};
-use rscale::load::sweep::{Counts, document};
-use rscale::report::load_test::{
+use rscale::load::result::{
     ErrorCount, LoadTest, ReplicaShare, ServiceCount, Sweep, TaskResult, Timeline,
 };
+use rscale::load::sweep::{Counts, document};
 
 /// Would run, or break out of its place, if it were not escaped.
 pub const HARMFUL: &str = r#"<script>document.title="harmed"</script>"><img src=x onerror='document.title="harmed"'>&amp;"#;

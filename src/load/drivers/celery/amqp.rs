@@ -23,9 +23,9 @@ use lapin::{
 };
 use tokio::time::Instant;
 
-use super::broker::Waiting;
 use super::control::{self, Command, Replies};
 use super::message::{AmqpMessage, short};
+use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::load::book::{Book, Kind, Outcome};
 use crate::load::drivers::stream::{self, CONNECT_TIMEOUT};

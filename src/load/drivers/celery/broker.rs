@@ -9,22 +9,11 @@ use super::control::{Command, Replies};
 use super::events::{self, Event};
 use super::message::{AmqpMessage, RedisMessage, Task};
 use super::redis::Redis;
+use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::load::book::{Book, Kind};
-use crate::load::id::RunId;
 use crate::load::site::Site;
 use crate::project::workload::Queue;
-
-/// What waits in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiting {
-    /// Messages that nobody took yet.
-    pub ready: u64,
-    /// Messages that were handed out; RabbitMQ tells it only through its management.
-    pub unacknowledged: Option<u64>,
-    /// Workers that listen, where the broker knows them.
-    pub consumers: Option<u64>,
-}
 
 /// A connection to a broker.
 #[derive(Debug)]
@@ -148,9 +137,4 @@ impl Broker {
             amqp.close().await;
         }
     }
-}
-
-/// A UUID.
-pub fn unique() -> Result<String> {
-    Ok(RunId::random()?.task(0))
 }

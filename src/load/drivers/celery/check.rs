@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::broker::Waiting;
 use super::control::{self, Replies};
+use super::waiting::Waiting;
 use crate::error::{Error, Exit};
 use crate::suggest;
 
@@ -157,8 +157,8 @@ fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::broker::Waiting;
     use super::super::control::Replies;
+    use super::super::waiting::Waiting;
     use super::{Backlog, listening_note, nobody_listens, unknown_task};
 
     fn replies(of: &[(&str, serde_json::Value)]) -> Replies {

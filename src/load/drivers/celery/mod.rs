@@ -21,6 +21,7 @@ mod message;
 mod redis;
 mod result;
 mod run;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,11 +32,12 @@ use futures_util::stream::{LocalBoxStream, StreamExt as _};
 use serde_json::{Map, Value};
 
 use self::backend::{Backend, Told};
-use self::broker::{Broker, Waiting, unique};
+use self::broker::Broker;
 use self::check::Backlog;
 use self::control::{Command, Events, Replies};
 use self::message::Task;
 use self::run::Listener;
+use self::waiting::{Waiting, unique};
 use super::Typed;
 use crate::error::{Error, Result};
 use crate::exec::LocalFuture;

@@ -8,11 +8,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, cmd, pipe};
 use tokio::time::Instant;
 
-use super::broker::{Waiting, unique};
 use super::control::{self, Command, Replies};
 use super::envelope;
 use super::events::{self, Event};
 use super::message::RedisMessage;
+use super::waiting::{Waiting, unique};
 use crate::error::{Error, Result};
 use crate::load::book::{Book, Kind};
 use crate::load::drivers::redis_client;

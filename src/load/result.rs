@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::load::distribution::{Bucket, Distribution};
+use super::distribution::{Bucket, Distribution};
+
+/// The version of these documents.
+pub const SCHEMA: u32 = 1;
 
 /// `rscale load-test --format json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
