@@ -369,7 +369,9 @@ services:
   rabbitmq:
     image: rabbitmq:3
     hostname: rabbitmq
-    volumes: ['./tls:/tls:ro', './tls.conf:/etc/rabbitmq/conf.d/20-tls.conf:ro']
+    volumes: ['./tls:/tls:ro', './tls.conf:/tls.conf:ro']
+    # The image gives its own configuration to its user, which a mount from here would not allow.
+    command: sh -c 'cp /tls.conf /etc/rabbitmq/conf.d/20-tls.conf && exec docker-entrypoint.sh rabbitmq-server'
     healthcheck: {test: [CMD, bash, -c, 'exec 3<>/dev/tcp/127.0.0.1/5671'], interval: 1s, retries: 60}
 ",
     ) else {

@@ -322,6 +322,19 @@ fn a_sweep_measures_each_count_and_puts_the_counts_back() {
         ("worker-b", 1),
     ]);
     assert!(project.read("sweep.html").contains("worker-a"), "{ran}");
+
+    // Conditions are judged at each point.
+    project
+        .rscale(&[
+            "load-test",
+            "--sweep=worker-a=1",
+            "--tasks=5",
+            "--fail-if=throughput<100000",
+            "--fail-if=failed>0",
+        ])
+        .exited(5)
+        .says("threshold missed at worker-a=1: throughput < 100000: it is ")
+        .says("back to worker-a=2");
 }
 
 #[test]
