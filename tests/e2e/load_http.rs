@@ -247,3 +247,41 @@ x-rscale:
     thread::sleep(Duration::from_secs(6));
     assert!(!project.list(".").contains(&"late".to_owned()));
 }
+
+#[test]
+fn results_that_never_come_fail_the_run_and_a_condition_on_them_is_judged() {
+    let Some(project) = Engine::project("services: {idle: *app}\n") else {
+        return;
+    };
+    // Told to do three, it speaks of one.
+    let few = "--command=sh -c 'echo {\\\"ok\\\":true}'";
+    let run = |more: &[&str]| {
+        let args = ["load-test", few, "--once", "--tasks=3"];
+        project.json(&[args.as_slice(), more].concat())
+    };
+    let ran = run(&[])
+        .exited(1)
+        .says_one_error("2 of 3 tasks have no result");
+    let document = ran.document();
+    assert_eq!(
+        (&document["completed"], &document["lost"]),
+        (&1.into(), &2.into()),
+        "{ran}"
+    );
+    assert_eq!(document["error"], "2 of 3 tasks have no result");
+    run(&["--fail-if=lost>0"])
+        .exited(5)
+        .says("threshold missed: lost > 0: it is 2");
+    run(&["--fail-if=failed>0"]).exited(1);
+    // What cannot be saved is printed all the same.
+    let ran = project
+        .json(&[
+            "load-test",
+            "--command=true",
+            "--tasks=2",
+            "--save=/dev/full",
+        ])
+        .exited(1)
+        .says_one_error("`/dev/full` cannot be written");
+    assert_eq!(ran.document()["completed"], 2, "{ran}");
+}

@@ -1,6 +1,6 @@
 //! The stages of one measurement: project, task types, addresses, run, result. Prints nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -18,8 +18,8 @@ use crate::load::site::{Names, Site};
 use crate::load::threshold::slug;
 use crate::project::Project;
 use crate::project::address::Address;
-use crate::project::observed::Replica;
-use crate::project::workload::{TaskType, Work};
+use crate::project::observed::{State, Vitals};
+use crate::project::workload::Work;
 
 /// A measurement about to begin: everything is known, nothing is sent.
 #[derive(Debug)]
@@ -87,15 +87,19 @@ impl Measurement {
         emit: &dyn Fn(LoadEvent),
     ) -> Result<Measured> {
         let site = self.site(reach, request).await?;
+        let workers = self.workers();
+        let ids: Vec<&str> = workers.keys().copied().collect();
+        let before = reach.vitals(&ids).await?;
         let ran = run::run(&self.plan, &site, reach.executor, emit).await?;
-        let after = reach.replicas(self.project.name()).await;
+        let after = reach.vitals(&ids).await;
         let mut result = measure(&ran.book.ledger(), &self.plan.types, &ran.closed);
         // Without knowing what is there now, nobody is said to have died.
         if let Ok(after) = after {
-            result.died = self.died(&after);
+            result.died = died(&workers, &before, &after);
         }
         self.fill(&mut result, &ran);
         let failure = match ran.ending {
+            Ending::Complete if result.lost > 0 => Some(unanswered(&result)),
             Ending::Complete => None,
             Ending::Interrupted => Some(Error::interrupted()),
             Ending::TimedOut(limit) => Some(silent(limit, &result)),
@@ -155,46 +159,51 @@ impl Measurement {
         result.counts = self.counts();
     }
 
-    /// Replicas that ran before and do not now, or are not the same ones.
-    fn died(&self, after: &[Replica]) -> Vec<String> {
+    /// The running replicas that do the work, by id.
+    fn workers(&self) -> BTreeMap<&str, &str> {
         let services: BTreeSet<&str> = self
             .plan
             .types
             .iter()
-            .filter_map(|task: &TaskType| task.service.as_deref())
+            .filter_map(|task| task.service.as_deref())
             .collect();
-        let replicas = self.project.replicas.values().flatten();
+        let replicas = services
+            .into_iter()
+            .flat_map(|service| self.project.replicas(service));
         replicas
-            .filter(|replica| replica.is_running() && services.contains(replica.service.as_str()))
-            .filter(|replica| {
-                let now = after.iter().find(|now| now.id == replica.id);
-                now.is_none_or(|now| !now.is_running() || has_restarted(replica, now))
-            })
-            .map(|replica| replica.name.clone())
+            .filter(|replica| replica.is_running())
+            .map(|replica| (replica.id.as_str(), replica.name.as_str()))
             .collect()
     }
 }
 
-/// Whether a replica has been up for a shorter time than before: `Up 3 seconds` after `Up 2 minutes`. Words
-/// that tell nothing count as no restart.
-fn has_restarted(before: &Replica, now: &Replica) -> bool {
-    let seconds = |replica: &Replica| {
-        let uptime = replica.uptime.as_deref()?;
-        let (number, unit) = uptime.split_once(' ')?;
-        let number: u64 = match number {
-            "About" => 1,
-            "Less" => 0,
-            number => number.parse().ok()?,
-        };
-        let unit = match unit.trim_start_matches("a ").trim_start_matches("an ") {
-            unit if unit.starts_with("second") || unit.starts_with("than") => 1,
-            unit if unit.starts_with("minute") => 60,
-            unit if unit.starts_with("hour") => 3600,
-            _ => 86_400,
-        };
-        Some(number * unit)
+/// Replicas that ran before and do not now, or were started anew meanwhile.
+fn died(workers: &BTreeMap<&str, &str>, before: &[Vitals], after: &[Vitals]) -> Vec<String> {
+    let is_as_before = |before: &Vitals| {
+        let mut after = after.iter();
+        after.any(|now| {
+            now.id == before.id
+                && now.state == State::Running
+                && now.started_at == before.started_at
+        })
     };
-    matches!((seconds(before), seconds(now)), (Some(before), Some(now)) if now < before)
+    let mut names: Vec<String> = before
+        .iter()
+        .filter(|before| !is_as_before(before))
+        .filter_map(|before| workers.get(before.id.as_str()))
+        .map(|name| (*name).to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Every driver is done, and some tasks have no result: a command that told of fewer than it was given.
+fn unanswered(result: &LoadTest) -> Error {
+    Error::failed(format!(
+        "{} of {} tasks have no result",
+        result.lost, result.sent
+    ))
+    .hint("what a command has to print for each task: docs/drivers.md")
 }
 
 fn silent(limit: std::time::Duration, result: &LoadTest) -> Error {
@@ -209,4 +218,28 @@ fn silent(limit: std::time::Duration, result: &LoadTest) -> Error {
         [first, ..] => error.hint(format!("see why it died: docker logs {first}")),
     };
     error.hint("tasks that take longer need more time: rscale load-test --timeout 10m ...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::died;
+    use crate::project::observed::parse_vitals;
+
+    #[test]
+    fn a_replica_that_is_gone_or_was_started_anew_has_died() {
+        let line = |id: &str, state: &str, second: u32| {
+            format!(
+                r#"{{"id":"{id}","state":"{state}","exit_code":0,"out_of_memory":false,"error":"","restarts":0,"started_at":"2026-01-01T00:00:{second:02}Z","health":""}}"#
+            )
+        };
+        let read = |lines: &[String]| parse_vitals(&lines.join("\n")).unwrap();
+        let before = read(&["a", "b", "c", "d"].map(|id| line(id, "running", 1)));
+        let after = read(&[
+            line("a", "running", 1),
+            line("b", "running", 9),
+            line("c", "exited", 1),
+        ]);
+        let names = [("a", "w-1"), ("b", "w-2"), ("c", "w-3"), ("d", "w-4")].into();
+        assert_eq!(died(&names, &before, &after), ["w-2", "w-3", "w-4"]);
+    }
 }

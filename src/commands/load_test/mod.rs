@@ -12,7 +12,7 @@ use request::Request;
 use super::session::Session;
 use crate::cli::LoadTestArgs;
 use crate::duration;
-use crate::error::{Exit, Result};
+use crate::error::{Error, Exit, Result};
 use crate::load::pace::Amount;
 use crate::load::result::LoadTest;
 use crate::load::run::LoadEvent;
@@ -41,7 +41,6 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
         })
         .await?;
     ui.clear_bars();
-    save(&request, &result)?;
     let comparison = before.map(|before| load_compare::compare(&before, &result));
     match (ui.format(), &comparison) {
         (Format::Json, Some(comparison)) => ui.data(&json::render(comparison)),
@@ -53,10 +52,9 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
             }
         }
     }
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    Ok(verdict(ui, &result))
+    // Printed first: a full disk must not lose the result.
+    save(&request, &result)?;
+    verdict(ui, &result, failure)
 }
 
 /// What is about to be sent, and to whom.
@@ -114,13 +112,20 @@ fn save(request: &Request<'_>, result: &LoadTest) -> Result<()> {
     Ok(())
 }
 
-/// Exit 5 for thresholds that were missed, 1 for tasks that were lost.
-fn verdict(ui: &Ui, result: &LoadTest) -> Exit {
-    if result.missed_thresholds.is_empty() {
-        return Exit::Done;
-    }
+/// Exit 5 for thresholds that were missed, also where results are missing (`lost>0` is a threshold as well);
+/// an interruption or a broker that cannot be used stays what it is.
+fn verdict(ui: &Ui, result: &LoadTest, failure: Option<Error>) -> Result<Exit> {
     for missed in &result.missed_thresholds {
         ui.always(&format!("threshold missed: {missed}"));
     }
-    Exit::Threshold
+    let missed = !result.missed_thresholds.is_empty();
+    match failure {
+        Some(error) if missed && error.exit == Exit::Failed => {
+            ui.error(&error);
+            Ok(Exit::Threshold)
+        }
+        Some(error) => Err(error),
+        None if missed => Ok(Exit::Threshold),
+        None => Ok(Exit::Done),
+    }
 }

@@ -71,7 +71,6 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     document.restored = restored.is_ok();
     document.interrupted = session.executor.interrupted();
     document.error = ended.as_ref().err().map(|error| error.message.clone());
-    sweeping.save(&document)?;
     session.ui.clear_bars();
     match session.ui.format() {
         Format::Json => session.ui.data(&json::render(&document)),
@@ -81,6 +80,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
             ui.data(&load_sweep::sweep(&document, ui.paint(), ui.width()));
         }
     }
+    let saved = sweeping.save(&document);
     if let Err(error) = restored {
         session.ui.error(&error);
         // What went wrong first decides the exit code.
@@ -89,7 +89,9 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     session
         .ui
         .note(&format!("back to {}", sweep::typed(&before)));
-    ended.map(|()| verdict(session, &document))
+    ended?;
+    saved?;
+    Ok(verdict(session, &document))
 }
 
 /// Exit 5 where a point missed a threshold.
@@ -162,10 +164,11 @@ impl Sweeping<'_> {
                 "    {:.2} tasks/sec, {} completed, {} failed",
                 result.throughput_per_second, result.completed, result.failed
             ));
+            // What was measured until then counts too; it says of itself that it did not end.
+            measured.push((point.clone(), result));
             if let Some(error) = failure {
                 return Err(error);
             }
-            measured.push((point.clone(), result));
             // A later failure must not lose what was measured.
             let mut so_far = sweep::document(&measured[0].1.project, measured.clone());
             so_far.restored = point == before;

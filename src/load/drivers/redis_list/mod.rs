@@ -270,7 +270,7 @@ impl Driver for RedisList<'_> {
     }
 }
 
-/// Messages that wait in a list, and the clients that wait for messages.
+/// Messages that wait in a list; who waits for them, Redis does not tell by key.
 ///
 /// # Errors
 /// Redis cannot be used, or the key is no list.
