@@ -174,13 +174,19 @@ impl Reach<'_> {
         places: &BTreeSet<&Place>,
     ) -> Result<BTreeMap<Place, Launcher>> {
         let launchers = places.iter().map(|place| {
-            if let Place::Exec(service) = place
-                && !project.replicas(service).iter().any(Replica::is_running)
-            {
-                return Err(Error::unusable(format!("`{service}` does not run"))
-                    .hint(format!("start it: docker compose up --detach {service}")));
-            }
-            Ok(((*place).clone(), self.engine.launcher(place)))
+            let replica = match place {
+                Place::Exec(service) => {
+                    let mut replicas = project.replicas(service).iter();
+                    let running = replicas.find(|replica| replica.is_running());
+                    let running = running.ok_or_else(|| {
+                        Error::unusable(format!("`{service}` does not run"))
+                            .hint(format!("start it: docker compose up --detach {service}"))
+                    })?;
+                    running.name.as_str()
+                }
+                Place::Local | Place::Run(_) => "",
+            };
+            Ok(((*place).clone(), self.engine.launcher(place, replica)))
         });
         launchers.collect()
     }

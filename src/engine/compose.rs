@@ -363,7 +363,7 @@ impl Engine for Compose {
         CommandSpec::new("docker", args, timeout).on_interrupt(OnInterrupt::Finish)
     }
 
-    fn launcher(&self, place: &Place) -> Launcher {
+    fn launcher(&self, place: &Place, replica: &str) -> Launcher {
         // The time limit is set with the command.
         let compose = |args: &[&str]| self.compose(&[], args.iter().copied(), READ_TIMEOUT);
         match place {
@@ -372,7 +372,10 @@ impl Engine for Compose {
                 spec.cwd = self.folder();
                 Launcher::Local(spec)
             }
-            Place::Exec(service) => Launcher::Exec(compose(&["exec", "-T"]), service.clone()),
+            // `docker compose exec` may choose a container of `docker compose run`, which is about to end.
+            Place::Exec(_) => {
+                Launcher::Exec(Self::docker(["exec"], READ_TIMEOUT), replica.to_owned())
+            }
             Place::Run(service) => Launcher::Run {
                 // Without `--no-deps` it would start, and recreate where the file changed, what the service
                 // depends on.

@@ -10,7 +10,7 @@ use crate::exec::CommandSpec;
 pub enum Launcher {
     /// On this machine; the program and its words are missing yet.
     Local(CommandSpec),
-    /// In a container: `docker compose exec --no-TTY`, then options, then the service, then the command.
+    /// In a container: `docker exec`, then options, then the container's name, then the command.
     Exec(CommandSpec, String),
     /// In a new container that has a name.
     Run {
@@ -44,9 +44,9 @@ impl Launcher {
                 spec.env.extend(environment.clone());
                 spec
             }
-            Self::Exec(spec, service) => {
+            Self::Exec(spec, container) => {
                 let mut spec = spec.clone();
-                spec.args.extend(options().chain([service.clone()]));
+                spec.args.extend(options().chain([container.clone()]));
                 spec.args.extend(words);
                 spec
             }
@@ -95,7 +95,7 @@ mod tests {
     fn command(place: &Place, options: &[&str]) -> CommandSpec {
         let environment = BTreeMap::from([("RSCALE_COUNT".to_owned(), "9".to_owned())]);
         let words = ["./bench".to_owned(), "a b".to_owned()];
-        let launcher = compose(options).launcher(place);
+        let launcher = compose(options).launcher(place, "shop-web-1");
         launcher.command(&words, &environment, "load-1", Duration::from_secs(7))
     }
 
@@ -104,7 +104,7 @@ mod tests {
         let exec = command(&Place::Exec("web".into()), &["-p", "shop"]);
         assert_eq!(
             exec.to_string(),
-            "docker compose -p shop exec -T --env RSCALE_COUNT=9 web ./bench 'a b'"
+            "docker exec --env RSCALE_COUNT=9 shop-web-1 ./bench 'a b'"
         );
         let run = command(&Place::Run("web".into()), &["-p", "shop"]);
         assert_eq!(
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn only_new_containers_are_removed() {
         let names = ["a".to_owned(), "b".to_owned()];
-        let run = compose(&[]).launcher(&Place::Run("web".into()));
+        let run = compose(&[]).launcher(&Place::Run("web".into()), "");
         assert_eq!(
             run.removal(&names).unwrap().to_string(),
             "docker rm --force --volumes a b"
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(run.removal(&[]), None);
         assert_eq!(
             compose(&[])
-                .launcher(&Place::Exec("web".into()))
+                .launcher(&Place::Exec("web".into()), "shop-web-1")
                 .removal(&names),
             None
         );

@@ -95,8 +95,8 @@ pub trait Engine {
     fn remove(&self, names: &[&str], volumes: bool) -> CommandSpec;
     /// Runs a command in a container.
     fn exec(&self, name: &str, hook: &Hook, timeout: Duration) -> CommandSpec;
-    /// How commands of the user's are run at a place.
-    fn launcher(&self, place: &Place) -> Launcher;
+    /// How commands of the user's are run at a place; `replica` is the one for those that run inside.
+    fn launcher(&self, place: &Place, replica: &str) -> Launcher;
     /// Prints the last lines that a container logged.
     fn logs(&self, name: &str, lines: u32) -> CommandSpec;
 }

@@ -127,7 +127,7 @@ pub struct CommandWork {
 pub enum Place {
     /// On this machine, in the project's folder.
     Local,
-    /// `docker compose exec SERVICE`.
+    /// `docker exec`, in a running replica of the service.
     Exec(String),
     /// `docker compose run --rm SERVICE`.
     Run(String),

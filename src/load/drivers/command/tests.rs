@@ -61,7 +61,7 @@ fn site(places: &[Place], timeout: Duration) -> Site {
         names: Names::of(&Project::new(Declared::default(), vec![replica])),
         launchers: places
             .iter()
-            .map(|place| (place.clone(), compose.launcher(place)))
+            .map(|place| (place.clone(), compose.launcher(place, "shop-web-1")))
             .collect(),
         timeout,
         ..Site::default()
@@ -370,7 +370,7 @@ async fn containers_whose_command_did_not_end_are_removed() {
     let (id, tail) = (RUN.task(1), RUN.tail());
     let name = format!("rscale-load-1{tail}");
     let expected = [
-        format!("docker compose exec -T --env RSCALE_TASK_ID={id} web sh -c 'a {id}'"),
+        format!("docker exec --env RSCALE_TASK_ID={id} shop-web-1 sh -c 'a {id}'"),
         format!(
             "docker compose run --rm --no-deps -T --name {name} --env RSCALE_COUNT=1 web sh -c 'b 1'"
         ),
