@@ -370,10 +370,10 @@ async fn containers_whose_command_did_not_end_are_removed() {
     let (id, tail) = (RUN.task(1), RUN.tail());
     let name = format!("rscale-load-1{tail}");
     let expected = [
-        format!("docker exec --env RSCALE_TASK_ID={id} shop-web-1 sh -c 'a {id}'"),
         format!(
             "docker compose run --rm --no-deps -T --name {name} --env RSCALE_COUNT=1 web sh -c 'b 1'"
         ),
+        format!("docker exec --env RSCALE_TASK_ID={id} shop-web-1 sh -c 'a {id}'"),
         format!("docker rm --force --volumes {name}"),
     ];
     assert_eq!(lines, expected);
