@@ -9,14 +9,15 @@ use tokio::time::Instant;
 
 use crate::engine::cause::{explain, explain_reading};
 use crate::engine::launcher::Launcher;
-use crate::engine::{Engine, EngineInfo};
+use crate::engine::{Answer, Containers, Control, Engine, EngineInfo};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
 use crate::load::address::{Addresses, Host};
 use crate::plan::Counts;
 use crate::project::Project;
+use crate::project::cluster::Facts;
 use crate::project::declared::{Declared, Service};
-use crate::project::observed::{Replica, Vitals};
+use crate::project::observed::{Observed, Replica, Vitals};
 use crate::project::workload::Place;
 
 /// Containers that one `docker inspect` is asked about.
@@ -27,6 +28,8 @@ const INSPECTED_AT_ONCE: usize = 50;
 pub struct Reach<'a> {
     pub engine: &'a dyn Engine,
     pub executor: &'a dyn Executor,
+    /// Where the engine is, in words that two runs agree on.
+    pub address: &'a str,
 }
 
 /// What the engine said of itself, and when.
@@ -63,11 +66,18 @@ impl Reach<'_> {
 
     /// The declared model, with the services of every profile and a note of which are inactive.
     pub async fn declared(&self, fallback_name: &str) -> Result<Declared> {
-        let every = self.engine.declared(true);
+        let (Some(every), Some(active)) = (self.engine.declared(true), self.engine.declared(false))
+        else {
+            return Ok(Declared {
+                name: fallback_name.to_owned(),
+                by_engine: true,
+                ..Declared::default()
+            });
+        };
         let stdout = match self.executor.run(&every, None).await {
             Ok(output) => output.stdout,
             // A service of an inactive profile may be broken; the project works without it.
-            Err(CommandError::Failed { .. }) => self.read(&self.engine.declared(false)).await?,
+            Err(CommandError::Failed { .. }) => self.read(&active).await?,
             Err(error) => return Err(explain_reading(&error)),
         };
         let mut declared = self.engine.parse_declared(&stdout, fallback_name)?;
@@ -77,7 +87,7 @@ impl Reach<'_> {
             .any(|service| !service.profiles.is_empty())
         {
             // Compose alone knows what is active: COMPOSE_PROFILES may stand in a .env file.
-            let active = self.read(&self.engine.declared(false)).await?;
+            let active = self.read(&active).await?;
             let active = self.engine.parse_declared(&active, fallback_name)?;
             let inactive = declared
                 .services
@@ -88,40 +98,118 @@ impl Reach<'_> {
         Ok(declared)
     }
 
-    /// Both sides at once: the containers of the likely project are listed while Compose reads its file.
+    /// Both sides at once: what runs of the likely project is listed while Compose reads its file.
     pub async fn project(&self, likely_name: &str) -> Result<Project> {
-        let (declared, replicas) =
-            tokio::join!(self.declared(likely_name), self.replicas(likely_name));
+        let (declared, observed) =
+            tokio::join!(self.declared(likely_name), self.observed(likely_name));
         let declared = declared?;
-        let replicas = if declared.name == likely_name {
-            replicas?
+        let observed = if declared.name == likely_name {
+            observed?
         } else {
-            self.replicas(&declared.name).await?
+            self.observed(&declared.name).await?
         };
-        Ok(Project::new(declared, replicas))
+        Ok(Project::new(declared, observed))
     }
 
-    /// The containers of a project.
-    pub async fn replicas(&self, project: &str) -> Result<Vec<Replica>> {
-        let stdout = self.read(&self.engine.listing(project)).await?;
-        self.engine.parse_listing(&stdout)
+    /// What runs of a project.
+    pub async fn observed(&self, project: &str) -> Result<Observed> {
+        let specs = self.engine.listing(project);
+        let listed = join_all(specs.iter().map(|spec| self.executor.run(spec, None))).await;
+        let outputs = listed.into_iter().map(|output| match output {
+            Ok(output) => Ok(output.stdout),
+            Err(error) if self.engine.is_nothing(&error) => Ok(String::new()),
+            Err(error) => Err(explain_reading(&error)),
+        });
+        let outputs: Vec<String> = outputs.collect::<Result<_>>()?;
+        self.engine.parse_listing(project, &outputs)
     }
 
-    /// Details of some replicas.
+    /// The engine as one whose containers rscale handles.
+    ///
+    /// # Errors
+    /// It brings and takes replicas itself.
+    pub fn containers(&self) -> Result<&dyn Containers> {
+        match self.engine.control() {
+            Control::Containers(engine) => Ok(engine),
+            Control::Counts(engine) => Err(Error::failed(format!(
+                "{} starts and stops replicas itself",
+                engine.name()
+            ))),
+        }
+    }
+
+    /// The error of telling counts to an engine that takes none.
+    pub fn not_told(&self) -> Error {
+        Error::failed(format!("{} is not told counts", self.engine.name()))
+    }
+
+    /// Adds what an engine that keeps counts knows of its services beyond a listing.
+    pub async fn describe(&self, project: &mut Project) -> Result<()> {
+        let Control::Counts(engine) = self.engine.control() else {
+            return Ok(());
+        };
+        if let Some(spec) = engine.description(project) {
+            let stdout = self.read(&spec).await?;
+            let described = engine.parse_description(project, &stdout)?;
+            project.describe(described);
+        }
+        Ok(())
+    }
+
+    /// What the preflight has to know of a cluster; nothing where there is none.
+    pub async fn facts(&self, project: &Project, counts: &Counts) -> Result<Option<Facts>> {
+        let Control::Counts(engine) = self.engine.control() else {
+            return Ok(None);
+        };
+        let answers = self
+            .ask(|answers| engine.enquiries(project, counts, answers))
+            .await;
+        engine.facts(project, counts, &answers).map(Some)
+    }
+
+    /// Asks until there is nothing more to ask.
+    async fn ask(&self, enquiries: impl Fn(&[Answer]) -> Vec<CommandSpec>) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        loop {
+            let asked = enquiries(&answers);
+            if asked.is_empty() {
+                return answers;
+            }
+            let said = join_all(asked.iter().map(|spec| self.executor.run(spec, None))).await;
+            answers.extend(said.into_iter().map(|one| one.map(|output| output.stdout)));
+        }
+    }
+
+    /// How some replicas of a project are, those that are gone left out.
+    pub async fn pulses(&self, project: &str, ids: &[&str]) -> Result<Vec<Vitals>> {
+        if let Control::Containers(_) = self.engine.control() {
+            return self.vitals(ids).await;
+        }
+        let replicas = self.observed(project).await?.replicas.into_iter();
+        let known = replicas.filter(|replica| ids.contains(&replica.id.as_str()));
+        Ok(known.map(|replica| Vitals::of(&replica)).collect())
+    }
+
+    /// Details of some containers.
     pub async fn vitals(&self, ids: &[&str]) -> Result<Vec<Vitals>> {
+        let engine = self.containers()?;
         // The client asks for one container after another, so two clients are faster than one.
-        let shares = join_all(ids.chunks(INSPECTED_AT_ONCE).map(|ids| self.vitals_of(ids))).await;
+        let shares = join_all(
+            ids.chunks(INSPECTED_AT_ONCE)
+                .map(|ids| self.vitals_of(engine, ids)),
+        )
+        .await;
         Ok(shares.into_iter().collect::<Result<Vec<_>>>()?.concat())
     }
 
-    async fn vitals_of(&self, ids: &[&str]) -> Result<Vec<Vitals>> {
-        match self.executor.run(&self.engine.inspection(ids), None).await {
-            Ok(output) => self.engine.parse_inspection(&output.stdout),
+    async fn vitals_of(&self, engine: &dyn Containers, ids: &[&str]) -> Result<Vec<Vitals>> {
+        match self.executor.run(&engine.inspection(ids), None).await {
+            Ok(output) => engine.parse_inspection(&output.stdout),
             // One of them is gone; what is known of the others is printed all the same.
             Err(CommandError::Failed { stdout, stderr, .. })
                 if stderr.to_lowercase().contains("no such container") =>
             {
-                self.engine.parse_inspection(&stdout)
+                engine.parse_inspection(&stdout)
             }
             Err(error) => Err(explain(&error)),
         }
@@ -129,8 +217,9 @@ impl Reach<'_> {
 
     /// What the engine says of itself, and its clock.
     pub async fn info(&self) -> Result<(EngineInfo, Clock)> {
-        let stdout = self.read(&self.engine.info()).await?;
-        let info = self.engine.parse_info(&stdout);
+        let engine = self.containers()?;
+        let stdout = self.read(&engine.info()).await?;
+        let info = engine.parse_info(&stdout);
         let clock = Clock {
             engine_time: info.time,
             read_at: Instant::now(),
@@ -140,7 +229,13 @@ impl Reach<'_> {
 
     /// Notes how often the engine restarted replicas, asking only where a restart can have happened.
     pub async fn add_restarts(&self, project: &mut Project) -> Result<()> {
-        let Project { declared, replicas } = project;
+        if !matches!(self.engine.control(), Control::Containers(_)) {
+            // Its listing has told.
+            return Ok(());
+        }
+        let Project {
+            declared, replicas, ..
+        } = project;
         let may_restart = |replica: &&mut Replica| {
             declared
                 .services
@@ -182,22 +277,19 @@ impl Reach<'_> {
                         Error::unusable(format!("`{service}` does not run"))
                             .hint(format!("start it: docker compose up --detach {service}"))
                     })?;
-                    running.name.as_str()
+                    self.engine.container(running)
                 }
-                Place::Local | Place::Run(_) => "",
+                Place::Local | Place::Run(_) => String::new(),
             };
-            Ok(((*place).clone(), self.engine.launcher(place, replica)))
+            let launcher = self.engine.launcher(place, &replica)?;
+            Ok(((*place).clone(), launcher))
         });
         launchers.collect()
     }
 
-    /// How those hosts are reached that are services of the project. `engine_address` is where the engine is.
-    pub async fn addresses(
-        &self,
-        project: &Project,
-        hosts: &BTreeSet<&str>,
-        engine_address: &str,
-    ) -> Result<Addresses> {
+    /// How those hosts are reached that are services of the project.
+    pub async fn addresses(&self, project: &Project, hosts: &BTreeSet<&str>) -> Result<Addresses> {
+        let engine_address = self.address;
         let named = |service: &Service, replicas: &[Replica]| {
             let container = service.container_name.as_deref();
             let mut hosts = hosts.iter().copied();
@@ -216,6 +308,20 @@ impl Reach<'_> {
                 Some((host, service))
             })
             .collect();
+        if let Control::Counts(engine) = self.engine.control() {
+            let names: BTreeSet<&str> = services
+                .iter()
+                .map(|(_, service)| service.name.as_str())
+                .collect();
+            let answers = self
+                .ask(|answers| engine.address_enquiries(project, &names, answers))
+                .await;
+            let reached = engine.hosts(project, &names, &answers);
+            let hosts = services.into_iter().filter_map(|(host, service)| {
+                Some((host.to_owned(), reached.get(&service.name)?.clone()))
+            });
+            return Ok(Addresses(hosts.collect()));
+        }
         let mut inside = BTreeMap::new();
         // Only a local engine on Linux has its containers' network on this machine.
         if cfg!(target_os = "linux") && engine_address.starts_with("unix://") {
@@ -226,8 +332,9 @@ impl Reach<'_> {
                 .map(|replica| replica.id.as_str())
                 .collect();
             if !ids.is_empty() {
-                let stdout = self.read(&self.engine.addresses(&ids)).await?;
-                inside = self.engine.parse_addresses(&stdout);
+                let engine = self.containers()?;
+                let stdout = self.read(&engine.addresses(&ids)).await?;
+                inside = engine.parse_addresses(&stdout);
             }
         }
         let hosts = services.into_iter().map(|(host, service)| {
@@ -270,21 +377,22 @@ impl Reach<'_> {
             .filter(|(service, count)| **count < project.count(service) && **count > 0)
             .map(|(service, _)| service.clone())
             .collect();
-        if shrinking.is_empty() {
+        let (Control::Containers(engine), false) = (self.engine.control(), shrinking.is_empty())
+        else {
             return Ok(());
-        }
+        };
         let images: Vec<CommandSpec> = shrinking
             .iter()
-            .map(|service| self.engine.image_id(project, service))
+            .map(|service| engine.image_id(project, service))
             .collect();
-        let hashes = self.engine.hashes();
+        let hashes = engine.hashes();
         let (hashes, images) = tokio::join!(
             self.executor.run(&hashes, None),
             join_all(images.iter().map(|spec| self.executor.run(spec, None)))
         );
         // Not knowing it only means that the highest numbers go, as with Compose.
         let hashes = hashes
-            .map(|output| self.engine.parse_hashes(&output.stdout))
+            .map(|output| engine.parse_hashes(&output.stdout))
             .unwrap_or_default();
         for (service, image) in shrinking.iter().zip(images) {
             let image = image

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
 use super::{Event, Run, Stop, WaitingFor};
+use crate::engine::Containers;
 use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
 use crate::engine::steps::{hook, names, shares};
 use crate::error::{Error, Exit};
@@ -73,6 +74,23 @@ impl Run<'_> {
     ) -> Result<(), Stop> {
         let service = &step.service;
         let running = names(&step.victims, |victim| victim.running);
+        self.pre_stop(step).await?;
+        self.note_disturbed([service]);
+        let left = Cell::new(running.len());
+        let engine = self.reach.containers()?;
+        let ending = self.end_all(engine, step, volumes, refresh, &left);
+        let (count, what) = (|| left.get(), WaitingFor::End);
+        self.watched(service, count, what, step.grace, ending)
+            .await
+            .map_err(|error| Stop::new(explain(&error)).at(service))?;
+        self.note_done(service);
+        Ok(())
+    }
+
+    /// Runs the `pre_stop` hooks in what goes.
+    pub(super) async fn pre_stop(&self, step: &Remove) -> Result<(), Stop> {
+        let service = &step.service;
+        let running = names(&step.victims, |victim| victim.running);
         for hook in &step.pre_stop {
             let failures = self
                 .run_inside(&running, hook, HOOK_TIMEOUT, OnInterrupt::Finish)
@@ -86,27 +104,20 @@ impl Run<'_> {
                 return Err(Stop::new(Error { message, ..error }).at(service));
             }
         }
-        self.note_disturbed([service]);
-        let left = Cell::new(running.len());
-        let ending = self.end_all(step, volumes, refresh, &left);
-        let (count, what) = (|| left.get(), WaitingFor::End);
-        self.watched(service, count, what, step.grace, ending)
-            .await
-            .map_err(|error| Stop::new(explain(&error)).at(service))?;
-        self.note_done(service);
         Ok(())
     }
 
     /// Stops and removes all victims, each as soon as it has ended; says in `left` how many still run.
     async fn end_all(
         &self,
+        engine: &dyn Containers,
         step: &Remove,
         volumes: bool,
         refresh: Option<&RefreshOthers>,
         left: &Cell<usize>,
     ) -> Result<(), CommandError> {
         let mut ends: FuturesUnordered<_> = shares(&step.victims)
-            .map(|share| self.end(share, step.grace, volumes, left))
+            .map(|share| self.end(engine, share, step.grace, volumes, left))
             .collect();
         let (mut outcome, mut untold) = (Ok(()), false);
         loop {
@@ -132,6 +143,7 @@ impl Run<'_> {
 
     async fn end(
         &self,
+        engine: &dyn Containers,
         share: &[Victim],
         grace: Option<Duration>,
         volumes: bool,
@@ -140,11 +152,10 @@ impl Run<'_> {
         let running = names(share, |victim| victim.running);
         let all = names(share, |_| true);
         if !running.is_empty() {
-            self.change(&self.reach.engine.stop(&running, grace))
-                .await?;
+            self.change(&engine.stop(&running, grace)).await?;
             left.set(left.get() - running.len());
         }
-        match self.change(&self.reach.engine.remove(&all, volumes)).await {
+        match self.change(&engine.remove(&all, volumes)).await {
             // One that is gone already is as good as removed.
             Err(error) if !already_gone(&error) => return Err(error),
             _ => {}
@@ -187,7 +198,7 @@ impl Run<'_> {
 
     /// Has replicas finish what they are at. When a command fails none of them goes, unless forced or in
     /// a roll-back.
-    async fn drain(&self, step: &Remove) -> Result<(), Stop> {
+    pub(super) async fn drain(&self, step: &Remove) -> Result<(), Stop> {
         let service = &step.service;
         let drained = names(&step.victims, Victim::can_drain);
         let Some(drain) = step.drain.as_ref().filter(|_| !drained.is_empty()) else {

@@ -6,6 +6,7 @@ mod refresh;
 mod result;
 mod rollback;
 mod steps;
+mod told;
 mod verify;
 mod waiting;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::engine::Control;
 use crate::error::Error;
 use crate::gather::{Clock, Reach};
 use crate::plan::{Counts, Plan, Step};
@@ -44,12 +46,28 @@ pub struct ApplyOptions {
 struct Stop {
     error: Error,
     service: Option<String>,
-    /// Replicas whose logs tell more, by name.
-    suspects: Vec<String>,
+    /// Replicas whose logs tell more.
+    suspects: Vec<Suspect>,
     /// Whether bringing back the former counts is an answer to it.
     worth_rolling_back: bool,
     /// Whether Compose was cut short, so that the engine may still be at what it was asked last.
     unsettled: bool,
+}
+
+/// A replica that is blamed for a failure.
+#[derive(Debug, Clone)]
+struct Suspect {
+    id: String,
+    name: String,
+}
+
+impl Suspect {
+    fn of(replica: &Replica) -> Self {
+        Self {
+            id: replica.id.clone(),
+            name: replica.name.clone(),
+        }
+    }
 }
 
 impl Stop {
@@ -69,6 +87,12 @@ impl Stop {
     }
 }
 
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::new(error)
+    }
+}
+
 /// One run.
 pub struct Run<'a> {
     reach: Reach<'a>,
@@ -83,6 +107,10 @@ pub struct Run<'a> {
     disturbed: RefCell<BTreeSet<String>>,
     /// Replicas that were drained and have not been removed: name and service.
     drained: RefCell<BTreeMap<String, String>>,
+    /// Counts that an engine was told.
+    told: RefCell<Counts>,
+    /// Replicas that were chosen to go, by id.
+    preferred: RefCell<BTreeSet<String>>,
     /// When each service was done, since the run began.
     done: RefCell<BTreeMap<String, Duration>>,
     began: Instant,
@@ -119,6 +147,8 @@ impl<'a> Run<'a> {
             progress: RefCell::default(),
             disturbed: RefCell::default(),
             drained: RefCell::default(),
+            told: RefCell::default(),
+            preferred: RefCell::default(),
             done: RefCell::default(),
             began: Instant::now(),
             rolling_back: Cell::new(false),
@@ -137,8 +167,8 @@ impl<'a> Run<'a> {
             Ok(()) => None,
             Err(stop) => Some(self.clean_up(stop).await),
         };
-        let after = match self.reach.replicas(self.before.name()).await {
-            Ok(replicas) => Project::new(self.before.declared.clone(), replicas),
+        let after = match self.reach.observed(self.before.name()).await {
+            Ok(observed) => Project::new(self.before.declared.clone(), observed),
             // The engine went away at the very end; what is known is what was before.
             Err(error) => return self.blind_result(failure, error),
         };
@@ -164,7 +194,8 @@ impl<'a> Run<'a> {
                 Step::Create(step) => self.create(step).await?,
                 Step::Start(step) => self.start(step).await?,
                 Step::Launch { counts } => self.launch(counts).await?,
-                Step::Verify { counts } => unwell.extend(self.verify(counts).await?),
+                Step::SetCounts(step) => self.set_counts(step).await?,
+                Step::Verify { counts } => unwell.extend(self.verified(counts).await?),
                 Step::Pause(duration) => {
                     (self.emit)(Event::Pausing(*duration));
                     self.reach.executor.pause(*duration).await;
@@ -183,7 +214,13 @@ impl<'a> Run<'a> {
             if names.len() == 1 { "is" } else { "are" }
         ))
         .hint(format!(
-            "look at it: docker inspect --format '{{{{json .State.Health}}}}' {first}"
+            "look at it: {}",
+            match self.reach.engine.control() {
+                Control::Containers(_) => {
+                    format!("docker inspect --format '{{{{json .State.Health}}}}' {first}")
+                }
+                Control::Counts(engine) => engine.look_at(first),
+            }
         ))
         .hint(format!(
             "broken replicas go first when a service shrinks: rscale {service}=-{}",
@@ -195,14 +232,18 @@ impl<'a> Run<'a> {
         })
     }
 
+    async fn verified(&self, counts: &Counts) -> Result<BTreeMap<String, String>, Stop> {
+        match self.reach.engine.control() {
+            Control::Containers(_) => self.verify(counts).await,
+            Control::Counts(_) => self.settle(counts).await,
+        }
+    }
+
     /// The replicas of the project as they are now.
     async fn now(&self) -> Result<Project, Stop> {
-        let replicas = self
-            .reach
-            .replicas(self.before.name())
-            .await
-            .map_err(Stop::new)?;
-        Ok(Project::new(self.before.declared.clone(), replicas))
+        let observed = self.reach.observed(self.before.name()).await;
+        let observed = observed.map_err(Stop::new)?;
+        Ok(Project::new(self.before.declared.clone(), observed))
     }
 
     fn is_new(&self, replica: &Replica) -> bool {
@@ -264,18 +305,33 @@ impl<'a> Run<'a> {
 
     fn untouched(&self, after: &Project) -> Untouched {
         let touched = self.touched();
+        // An orchestrator replaces what fails on its own account: there, what ran must still be there, and
+        // no count may be another.
+        let counts = |replica: &&Replica| self.before.deployed.is_empty() || replica.is_good();
         let of = |project: &Project| -> BTreeMap<String, String> {
             project
                 .replicas
                 .iter()
                 .filter(|(service, _)| !touched.contains_key(*service))
                 .flat_map(|(_, replicas)| replicas)
+                .filter(|replica| !replica.leaving)
+                .filter(counts)
                 .map(|replica| (replica.id.clone(), replica.name.clone()))
                 .collect()
         };
-        let (before, after) = (of(self.before), of(after));
-        let gone = before.iter().filter(|(id, _)| !after.contains_key(*id));
-        let new = after.iter().filter(|(id, _)| !before.contains_key(*id));
+        let recounted = |name: &str| {
+            let service = after
+                .replicas
+                .iter()
+                .find(|(_, replicas)| replicas.iter().any(|replica| replica.name == name));
+            service.is_none_or(|(service, _)| self.before.count(service) != after.count(service))
+        };
+        let (before, new) = (of(self.before), of(after));
+        let gone = before.iter().filter(|(id, _)| !new.contains_key(*id));
+        let new = new
+            .iter()
+            .filter(|(id, _)| !before.contains_key(*id))
+            .filter(|(_, name)| self.before.deployed.is_empty() || recounted(name));
         let changed: BTreeSet<String> = gone.chain(new).map(|(_, name)| name.clone()).collect();
         Untouched {
             containers: before.len(),
@@ -292,7 +348,10 @@ impl<'a> Run<'a> {
             .iter()
             .map(|change| {
                 let name = &change.service;
-                let (old, new) = (self.before.replicas(name), after.replicas(name));
+                let (old, new) = (
+                    &told::staying(self.before.replicas(name)),
+                    &told::staying(after.replicas(name)),
+                );
                 let missing_from = |there: &[Replica], here: &[Replica]| -> Vec<String> {
                     here.iter()
                         .filter(|replica| !there.iter().any(|other| other.id == replica.id))

@@ -2,7 +2,7 @@
 
 use super::{Event, Run, Stop};
 use crate::engine::cause::explain_inside;
-use crate::engine::steps::{refresh_hook, running_names};
+use crate::engine::steps::{refresh_hook, running, running_names};
 use crate::error::{Error, Exit};
 use crate::plan::RefreshOthers;
 use crate::project::Project;
@@ -42,16 +42,15 @@ impl Run<'_> {
     ) -> Result<(), Error> {
         let replicas = running_names(now.replicas(service));
         let hook = refresh_hook(now.name(), service, &replicas, &refresh.exec);
-        let containers: Vec<String> = match &refresh.project {
+        let containers: Vec<Replica> = match &refresh.project {
             Some(other) if other != now.name() => {
-                let others = self.reach.replicas(other).await?;
-                let others = others.into_iter();
+                let others = self.reach.observed(other).await?.replicas.into_iter();
                 let others: Vec<Replica> = others
                     .filter(|replica| replica.service == refresh.service)
                     .collect();
-                owned(&running_names(&others))
+                owned(&running(&others))
             }
-            _ => owned(&running_names(now.replicas(&refresh.service))),
+            _ => owned(&running(now.replicas(&refresh.service))),
         };
         if containers.is_empty() {
             // The preflight has said so, or it ended meanwhile.
@@ -62,12 +61,16 @@ impl Run<'_> {
             (self.emit)(Event::Note(note));
         }
         let mut failure = None;
-        for name in &containers {
+        for container in &containers {
+            let name = &container.name;
             (self.emit)(Event::Refreshing {
                 service: service.to_owned(),
                 container: name.clone(),
             });
-            let spec = self.reach.engine.exec(name, &hook, refresh.timeout);
+            let spec = {
+                let engine = self.reach.engine;
+                engine.exec(&engine.container(container), &hook, refresh.timeout)
+            };
             if let Err(error) = self.change(&spec).await {
                 let error = explain_inside(&error, &refresh.exec);
                 let message = format!(
@@ -83,6 +86,6 @@ impl Run<'_> {
     }
 }
 
-fn owned(names: &[&str]) -> Vec<String> {
-    names.iter().map(ToString::to_string).collect()
+fn owned(replicas: &[&Replica]) -> Vec<Replica> {
+    replicas.iter().map(|replica| (*replica).clone()).collect()
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Aftermath, Event, Failure, Run, Stop};
+use super::{Aftermath, Event, Failure, Run, Stop, Suspect};
+use crate::engine::Control;
 use crate::engine::cause::explain;
 use crate::error::{Error, Exit};
 use crate::plan::{
@@ -45,9 +46,11 @@ impl Run<'_> {
             }
         };
         let mut error = stop.error;
-        for name in &stop.suspects {
+        for suspect in &stop.suspects {
             error = error.hint(match aftermath {
-                Aftermath::Kept => format!("look at it: docker inspect {name}"),
+                Aftermath::Kept => {
+                    format!("look at it: {}", self.reach.engine.look_at(&suspect.name))
+                }
                 _ => "leave it there to look at it: rscale --keep ...".to_owned(),
             });
         }
@@ -69,7 +72,7 @@ impl Run<'_> {
     /// The last lines of the replicas that failed: those named by the verification, else new ones that
     /// exited.
     async fn logs(&self, stop: &Stop, now: &Project) -> Vec<(String, String)> {
-        let mut names = stop.suspects.clone();
+        let mut names: Vec<Suspect> = stop.suspects.clone();
         if names.is_empty() && stop.error.exit != Exit::Interrupted {
             let exited =
                 |replica: &&Replica| replica.state == State::Exited && self.is_new(replica);
@@ -78,11 +81,11 @@ impl Run<'_> {
                 .keys()
                 .flat_map(|service| now.replicas(service))
                 .filter(exited);
-            names.extend(suspects.take(1).map(|replica| replica.name.clone()));
+            names.extend(suspects.take(1).map(Suspect::of));
         }
         let mut logs = Vec::new();
-        for name in names {
-            let spec = self.reach.engine.logs(&name, LOG_LINES);
+        for Suspect { id, name } in names {
+            let spec = self.reach.engine.logs(&id, &name, LOG_LINES);
             if let Ok(output) = self.reach.run(&spec, None).await {
                 let text = format!("{}{}", output.stdout, output.stderr);
                 if !text.trim().is_empty() {
@@ -96,6 +99,12 @@ impl Run<'_> {
     /// Brings back what it can: a part that fails does not keep the others from being tried.
     async fn roll_back(&self, now: Project, unsettled: bool) -> Result<(), Error> {
         self.rolling_back.set(true);
+        if let Control::Counts(_) = self.reach.engine.control() {
+            let told = self.tell_back(&now).await;
+            let undone = self.undo_drains().await;
+            let refreshed = self.refresh_changed().await;
+            return told.and(undone).and(refreshed);
+        }
         let touched = self.touched();
         let removed = self.remove_all_created(&touched, now).await;
         let settled = if unsettled {
@@ -208,7 +217,8 @@ impl Run<'_> {
             .filter(|replica| replica.can_start() && ran_before(replica))
             .map(|replica| replica.name.as_str())
             .collect();
-        self.bring_up(&stopped, &|_| {})
+        let engine = self.reach.containers()?;
+        self.bring_up(engine, &stopped, &|_| {})
             .await
             .map_err(|error| explain(&error))
     }
@@ -236,7 +246,7 @@ impl Run<'_> {
                 Step::Launch { counts } => self.launch(counts).await,
                 Step::Verify { counts } => self.verify(counts).await.map(|_| ()),
                 // Growing to a former count removes nothing and does not rest; the refresh comes last.
-                Step::Remove(_) | Step::Pause(_) | Step::Refresh(_) => Ok(()),
+                Step::Remove(_) | Step::Pause(_) | Step::Refresh(_) | Step::SetCounts(_) => Ok(()),
             };
             outcome.map_err(|stop| stop.error)?;
         }

@@ -3,9 +3,9 @@
 use futures_util::future::join_all;
 
 use super::{Event, Run, Stop};
-use crate::engine::Milestone;
 use crate::engine::cause::{explain, last_lines};
 use crate::engine::steps::shares;
+use crate::engine::{Containers, Milestone};
 use crate::exec::{CommandError, CommandSpec};
 use crate::plan::{Counts, Create, StartReplicas};
 use crate::project::Project;
@@ -25,11 +25,12 @@ impl Run<'_> {
     /// Starts containers, several at a time, and tells of each share that came up.
     pub(super) async fn bring_up(
         &self,
+        engine: &dyn Containers,
         names: &[&str],
         started: &dyn Fn(&[&str]),
     ) -> Result<(), CommandError> {
         let shares = shares(names).map(|names| {
-            let spec = self.reach.engine.start(names);
+            let spec = engine.start(names);
             async move {
                 self.change(&spec).await?;
                 started(names);
@@ -47,13 +48,13 @@ impl Run<'_> {
                 progress.created = progress.created.max(existing.min(count));
             });
         }
-        self.compose(&self.reach.engine.create(step), &step.counts)
-            .await
+        let spec = self.reach.containers()?.create(step);
+        self.compose(&spec, &step.counts).await
     }
 
     pub(super) async fn launch(&self, counts: &Counts) -> Result<(), Stop> {
-        self.compose(&self.reach.engine.launch(counts), counts)
-            .await
+        let spec = self.reach.containers()?.launch(counts);
+        self.compose(&spec, counts).await
     }
 
     /// Runs a command of Compose's that creates or starts replicas of these services, and follows what it
@@ -61,10 +62,11 @@ impl Run<'_> {
     async fn compose(&self, spec: &CommandSpec, counts: &Counts) -> Result<(), Stop> {
         self.commands.borrow_mut().push(spec.to_string());
         self.note_disturbed(counts.keys());
+        let engine = self.reach.containers()?;
         let on_line = |line: &str| {
             (self.emit)(Event::Output(line.to_owned()));
-            if let Some((container, milestone)) = self.reach.engine.milestone(line) {
-                self.follow(container, milestone, counts);
+            if let Some((container, milestone)) = engine.milestone(line) {
+                self.follow(engine, container, milestone, counts);
             }
         };
         let outcome = self.reach.run(spec, Some(&on_line)).await;
@@ -82,8 +84,14 @@ impl Run<'_> {
         })
     }
 
-    fn follow(&self, container: &str, milestone: Milestone, counts: &Counts) {
-        let (project, engine) = (self.before.name(), self.reach.engine);
+    fn follow(
+        &self,
+        engine: &dyn Containers,
+        container: &str,
+        milestone: Milestone,
+        counts: &Counts,
+    ) {
+        let project = self.before.name();
         let is_of = |service: &&String| {
             let name = engine.replica_name(project, service, 0);
             container.starts_with(name.trim_end_matches('0'))
@@ -131,7 +139,9 @@ impl Run<'_> {
                 self.note_progress(&replica.service, |progress| progress.started += 1);
             }
         };
-        let outcome = self.bring_up(&names, &started).await;
+        let outcome = self
+            .bring_up(self.reach.containers()?, &names, &started)
+            .await;
         outcome.map_err(|error| {
             let explained = explain(&error);
             let named = |replica: &&&Replica| error.stderr().contains(replica.name.as_str());

@@ -6,17 +6,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Run, Stop};
+use super::{Run, Stop, Suspect};
 use crate::duration;
 use crate::error::Error;
 use crate::plan::Counts;
 use crate::project::observed::{Health, State, Vitals};
 
 /// Time between two looks: short at first, longer when it takes its time.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-const LAST_LOOK: Duration = Duration::from_millis(500);
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(50);
+pub(super) const LAST_LOOK: Duration = Duration::from_millis(500);
 /// Restarts by the engine within one run after which a replica is taken to be crashing for good.
-const RESTART_LIMIT: u32 = 3;
+pub(super) const RESTART_LIMIT: u32 = 3;
 
 /// How one replica stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Run<'_> {
         let mut rest = FIRST_LOOK;
         loop {
             let all = self.reach.vitals(&ids).await.map_err(Stop::new)?;
-            let mut waiting: Vec<(&str, String)> = Vec::new();
+            let mut waiting: Vec<(&str, &str, String)> = Vec::new();
             let mut unwell = BTreeMap::new();
             let mut seen: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
             if all.len() < ids.len() {
@@ -132,13 +132,13 @@ impl Run<'_> {
                 tally.0 += u32::from(vitals.state == State::Running);
                 match judge(vitals, standard) {
                     Verdict::Ready => tally.1 += 1,
-                    Verdict::Waiting(what) => waiting.push((name, what)),
+                    Verdict::Waiting(what) => waiting.push((vitals.id.as_str(), name, what)),
                     Verdict::Failed(_)
                         if self.was_unwell(&vitals.id) && vitals.state == State::Running =>
                     {
                         unwell.insert(name.to_owned(), service.to_owned());
                     }
-                    Verdict::Failed(why) => return Err(failed(service, name, &why)),
+                    Verdict::Failed(why) => return Err(failed(service, &vitals.id, name, &why)),
                 }
             }
             for (service, (running, ready)) in seen {
@@ -152,7 +152,7 @@ impl Run<'_> {
                     progress.ready = ready;
                 });
             }
-            let Some((name, what)) = waiting.first() else {
+            let Some((id, name, what)) = waiting.first() else {
                 for service in counts.keys() {
                     self.note_verified(service);
                 }
@@ -167,7 +167,7 @@ impl Run<'_> {
                     .find(|(_, other)| other == name)
                     .map_or("", |(service, _)| service);
                 let limit = duration::show(self.options.wait_timeout);
-                let stop = failed(service, name, &format!("{what} after {limit}"));
+                let stop = failed(service, id, name, &format!("{what} after {limit}"));
                 return Err(Stop {
                     error: stop
                         .error
@@ -236,10 +236,13 @@ impl Run<'_> {
     }
 }
 
-fn failed(service: &str, name: &str, why: &str) -> Stop {
+fn failed(service: &str, id: &str, name: &str, why: &str) -> Stop {
     let error = Error::failed(format!("`{name}` {why}"));
     Stop {
-        suspects: vec![name.to_owned()],
+        suspects: vec![Suspect {
+            id: id.to_owned(),
+            name: name.to_owned(),
+        }],
         ..Stop::new(error).at(service)
     }
 }

@@ -25,7 +25,7 @@ pub struct LoadTestArgs {
 #[command(next_help_heading = "Load options")]
 pub struct PaceArgs {
     /// Tasks of each type to send [default: 20, unless --duration is given]
-    #[arg(short = 'n', long, value_name = "N", env = "RSCALE_TASKS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", env = "RSCALE_TASKS", value_parser = clap::value_parser!(u32).range(1..))]
     pub tasks: Option<u32>,
     /// Send for so long instead
     #[arg(long, value_name = "DURATION", env = "RSCALE_DURATION", value_parser = duration::parse, conflicts_with = "tasks")]

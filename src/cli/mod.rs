@@ -287,14 +287,54 @@ pub enum PullPolicy {
     Never,
 }
 
+/// What runs the project.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Engine options")]
+pub struct EngineArgs {
+    /// What runs the replicas [default: the compose file's `x-rscale: {engine: ...}`, else compose]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ENGINE",
+        global = true,
+        env = "RSCALE_ENGINE"
+    )]
+    pub engine: Option<Engine>,
+    /// kubectl's context, with --engine kubernetes [default: the current one]
+    #[arg(long, value_name = "NAME", global = true, env = "RSCALE_CONTEXT")]
+    pub context: Option<String>,
+    /// Namespace, with --engine kubernetes [default: the context's]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        global = true,
+        env = "RSCALE_NAMESPACE"
+    )]
+    pub namespace: Option<String>,
+}
+
+/// `--engine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Docker Compose, on one machine
+    Compose,
+    /// Docker Swarm: the services of a stack (-p)
+    Swarm,
+    /// Kubernetes: Deployments and StatefulSets of a namespace
+    Kubernetes,
+}
+
 /// Which project, as `docker compose` spells it.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Project options (as docker compose has them)")]
 pub struct ProjectArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Compose file; repeatable [Compose's own: COMPOSE_FILE]
     #[arg(short, long, value_name = "FILE", global = true, env = "RSCALE_FILE", value_hint = ValueHint::FilePath)]
     pub file: Vec<PathBuf>,
-    /// Project name [Compose's own: COMPOSE_PROJECT_NAME]
+    /// Project name; with --engine swarm the stack [Compose's own: COMPOSE_PROJECT_NAME]
     #[arg(
         short,
         long,

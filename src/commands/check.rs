@@ -30,7 +30,8 @@ impl<'a> Request<'a> {
 /// Checks and prints; exits with 3 when the targets would be refused.
 pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
     let (reach, ui) = (session.reach(), session.ui);
-    let project = reach.project(&session.likely_name).await?;
+    let mut project = reach.project(&session.likely_name).await?;
+    reach.describe(&mut project).await?;
     known_services(&project.declared, request.targets.0.keys())?;
     let asked: Wish = request
         .targets

@@ -57,8 +57,13 @@ fn services() -> Option<Vec<String>> {
         let executor = ProcessExecutor::listening().ok()?;
         let ui = Ui::new(Format::Text, Color::Never, true, 0);
         let session = Session::new(&project, &executor, &ui).await.ok()?;
-        let output = executor.run(&session.engine.services(), None).await.ok()?;
-        let mut services: Vec<String> = output.stdout.lines().map(str::to_owned).collect();
+        let mut services: Vec<String> = if let Some(compose) = &session.file {
+            let output = executor.run(&compose.services(), None).await.ok()?;
+            output.stdout.lines().map(str::to_owned).collect()
+        } else {
+            let project = session.reach().project(&session.likely_name).await.ok()?;
+            project.deployed.into_keys().collect()
+        };
         services.sort();
         Some(services)
     })

@@ -37,7 +37,7 @@ pub async fn read_locked(
     let early = if purpose.dry_run {
         None
     } else {
-        match lock::attempt(&path(host, likely), &holder(host))? {
+        match lock::attempt(&path(reach, host, likely), &holder(host))? {
             Attempt::Taken(lock) => Some(lock),
             Attempt::Busy(_) => None,
         }
@@ -45,18 +45,19 @@ pub async fn read_locked(
     let listing = async {
         let counts = purpose.dry_run || early.is_some();
         if counts {
-            Some(reach.replicas(likely).await)
+            Some(reach.observed(likely).await)
         } else {
             None
         }
     };
     let (declared, listed) = tokio::join!(reach.declared(likely), listing);
     let declared = declared?;
-    if let Asked::Named(targets) = purpose.asked {
+    if let (Asked::Named(targets), false) = (purpose.asked, declared.by_engine) {
         known_services(&declared, targets.0.keys())?;
     }
     if let Some(listed) = listed.filter(|_| declared.name == *likely) {
-        return Ok((Project::new(declared, listed?), early));
+        let project = Project::new(declared, listed?);
+        return Ok((known(project, purpose)?, early));
     }
     drop(early);
     let lock = if purpose.dry_run {
@@ -64,12 +65,20 @@ pub async fn read_locked(
     } else {
         Some(take_lock(reach, &declared.name, purpose, host, note).await?)
     };
-    let replicas = reach.replicas(&declared.name).await?;
-    Ok((Project::new(declared, replicas), lock))
+    let observed = reach.observed(&declared.name).await?;
+    Ok((known(Project::new(declared, observed), purpose)?, lock))
 }
 
-fn path(host: &HostFacts, project: &str) -> std::path::PathBuf {
-    lock::path_of(&host.lock_folder, project, &host.engine_address)
+/// Where there is no file the services are known only now.
+fn known(project: Project, purpose: Purpose<'_>) -> Result<Project> {
+    if let (Asked::Named(targets), true) = (purpose.asked, project.declared.by_engine) {
+        known_services(&project.declared, targets.0.keys())?;
+    }
+    Ok(project)
+}
+
+fn path(reach: Reach<'_>, host: &HostFacts, project: &str) -> std::path::PathBuf {
+    lock::path_of(&host.lock_folder, project, reach.address)
 }
 
 fn holder(host: &HostFacts) -> Holder {
@@ -84,7 +93,7 @@ async fn take_lock(
     host: &HostFacts,
     note: &dyn Fn(&str),
 ) -> Result<ProjectLock> {
-    let (path, holder) = (path(host, project), holder(host));
+    let (path, holder) = (path(reach, host, project), holder(host));
     let began = Instant::now();
     let mut waits_for = None;
     loop {

@@ -21,19 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub type Depths = BTreeMap<String, (Queue, Result<Depth, String>)>;
 
 /// Asks the queues of these services at once.
-pub async fn depths(
-    reach: Reach<'_>,
-    project: &Project,
-    engine_address: &str,
-    wanted: impl Fn(&str) -> bool,
-) -> Depths {
+pub async fn depths(reach: Reach<'_>, project: &Project, wanted: impl Fn(&str) -> bool) -> Depths {
     let queues: Vec<(&str, &Queue)> = queues(project)
         .filter(|(service, _)| wanted(service))
         .collect();
     if queues.is_empty() {
         return Depths::new();
     }
-    let site = site(reach, project, engine_address, &queues).await;
+    let site = site(reach, project, &queues).await;
     let asked = queues.iter().map(|(service, queue)| {
         let site = site.as_ref();
         async move {
@@ -54,7 +49,6 @@ pub async fn mark_busy(
     reach: Reach<'_>,
     project: &mut Project,
     wish: &Counts,
-    engine_address: &str,
     note: &dyn Fn(&str),
 ) {
     let shrinks = |service: &str| {
@@ -67,7 +61,7 @@ pub async fn mark_busy(
     if queues.is_empty() {
         return;
     }
-    let site = site(reach, project, engine_address, &queues).await;
+    let site = site(reach, project, &queues).await;
     let asked = queues.iter().map(|(service, queue)| {
         let site = site.as_ref();
         async move {
@@ -119,18 +113,13 @@ fn queues(project: &Project) -> impl Iterator<Item = (&str, &Queue)> {
     })
 }
 
-async fn site(
-    reach: Reach<'_>,
-    project: &Project,
-    engine_address: &str,
-    queues: &[(&str, &Queue)],
-) -> Result<Site> {
+async fn site(reach: Reach<'_>, project: &Project, queues: &[(&str, &Queue)]) -> Result<Site> {
     let hosts: BTreeSet<&str> = queues
         .iter()
         .map(|(_, queue)| queue.broker.host())
         .collect();
     Ok(Site {
-        addresses: reach.addresses(project, &hosts, engine_address).await?,
+        addresses: reach.addresses(project, &hosts).await?,
         names: Names::of(project),
         timeout: PATIENCE,
         ..Site::default()

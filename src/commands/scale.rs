@@ -9,7 +9,6 @@ use super::surroundings::HostFacts;
 use crate::apply::{Aftermath, ApplyOptions, Failure};
 use crate::cli::{PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
-use crate::exec::host;
 use crate::lock;
 use crate::plan::{PlanOptions, Pull};
 use crate::preflight::Severity;
@@ -123,7 +122,6 @@ fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
 /// What the machine says, for a scale.
 pub fn host_facts(session: &Session<'_>) -> HostFacts {
     HostFacts {
-        engine_address: host::engine_address(),
         reads: host_reads(),
         likely_name: session.likely_name.clone(),
         lock_folder: lock::folder(),
@@ -165,7 +163,11 @@ fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
     match ui.format() {
         Format::Json => ui.data(&json::render(&scaled.document)),
         Format::Text if scaled.document.dry_run && scaled.exit != Exit::Refused => {
-            ui.data(&text::plan(&scaled.project, &scaled.plan, &session.engine));
+            ui.data(&text::plan(
+                &scaled.project,
+                &scaled.plan,
+                session.reach().engine,
+            ));
             ui.data(&text::left_alone(&scaled.document.left_alone));
         }
         Format::Text => ui.data(&text::scale(&scaled.document, ui.paint())),

@@ -9,10 +9,11 @@ use super::queues::mark_busy;
 use super::selection::{Asked, wish};
 use super::surroundings::{HostFacts, surroundings};
 use crate::apply::{Aftermath, ApplyOptions, Event, Failure, Outcome, Run, count, healthy};
+use crate::engine::Control;
 use crate::engine::steps::commands;
 use crate::error::{Error, Exit, Result};
 use crate::gather::Reach;
-use crate::plan::{Change, Plan, PlanOptions, plan};
+use crate::plan::{Change, Plan, PlanOptions, plan, told};
 use crate::preflight::{self, Finding, Question, Severity};
 use crate::project::Project;
 use crate::project::observed::Replica;
@@ -62,10 +63,7 @@ pub async fn scale(
     emit: &dyn Fn(Event),
     note: &dyn Fn(&str),
 ) -> Result<Scaled> {
-    if scaling.plan.pull.is_some() && !reach.engine.supports_pull_policy() {
-        return Err(Error::usage("this Compose has no `--pull` policy")
-            .hint("pull first: docker-compose pull SERVICE"));
-    }
+    options_of(reach, scaling)?;
     let (project, _lock) = read_locked(reach, scaling.purpose(), host, note).await?;
     let prepared = Prepared::new(reach, scaling, project, host, note).await?;
     if scaling.dry_run || preflight::refuses(&prepared.findings) {
@@ -77,6 +75,32 @@ pub async fn scale(
         ));
     }
     Ok(prepared.carry_out(reach, scaling, emit).await)
+}
+
+/// Refuses options that the engine cannot follow.
+fn options_of(reach: Reach<'_>, scaling: &Scaling) -> Result<()> {
+    match reach.engine.control() {
+        Control::Containers(engine) => {
+            if scaling.plan.pull.is_some() && !engine.supports_pull_policy() {
+                return Err(Error::usage("this Compose has no `--pull` policy")
+                    .hint("pull first: docker-compose pull SERVICE"));
+            }
+        }
+        Control::Counts(engine) => {
+            let options = [
+                ("--pull", scaling.plan.pull.is_some()),
+                ("--build", scaling.plan.build),
+            ];
+            if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
+                let name = engine.name();
+                return Err(Error::usage(format!(
+                    "`{option}` is for Compose: on {name} each node gets images for itself"
+                ))
+                .hint("push the image to a registry that the nodes can pull from"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Everything that is decided before anything is touched.
@@ -95,10 +119,11 @@ impl Prepared {
         host: &HostFacts,
         note: &dyn Fn(&str),
     ) -> Result<Self> {
+        reach.describe(&mut project).await?;
         let (wish, left_alone) = wish(&project, &scaling.asked)?;
         let granted = preflight::granted(&wish);
         reach.mark_outdated(&mut project, &granted).await?;
-        mark_busy(reach, &mut project, &granted, &host.engine_address, note).await;
+        mark_busy(reach, &mut project, &granted, note).await;
         let surroundings = surroundings(reach, &project, &granted, host.reads).await?;
         let question = Question {
             project: &project,
@@ -108,7 +133,12 @@ impl Prepared {
             current_replicas: scaling.current_replicas,
         };
         let findings = preflight::examine(&question, scaling.force);
-        let plan = plan(&project, &granted, &scaling.plan);
+        let plan = match reach.engine.control() {
+            Control::Containers(_) => plan(&project, &granted, &scaling.plan),
+            Control::Counts(engine) => {
+                told(&project, &granted, &scaling.plan, engine.supports_choice())
+            }
+        };
         Ok(Self {
             project,
             plan,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wildmatch::WildMatch;
 
 use crate::error::{Error, Exit, Result};
-use crate::preflight::{self, Finding, Rule, Severity};
+use crate::preflight::{self, Bare, Finding, Rule, Severity};
 use crate::project::Project;
 use crate::project::declared::Declared;
 use crate::project::target::{Count, Targets};
@@ -94,6 +94,7 @@ fn everything(
             .iter()
             .any(|pattern| WildMatch::new(pattern).matches(name))
     };
+    let bare = Bare::new(project);
     let (mut wish, mut left_alone) = (Wish::new(), Vec::new());
     for service in active() {
         let name = &service.name;
@@ -101,7 +102,7 @@ fn everything(
             continue;
         }
         let resolved = wanted.resolve(project.count(name));
-        match reason_to_leave_alone(project, name, resolved) {
+        match reason_to_leave_alone(project, &bare, name, resolved) {
             Some(reason) => left_alone.push(LeftAlone {
                 name: name.clone(),
                 reason,
@@ -120,11 +121,11 @@ fn everything(
     Ok((wish, left_alone))
 }
 
-fn reason_to_leave_alone(project: &Project, name: &str, count: i64) -> Option<String> {
+fn reason_to_leave_alone(project: &Project, bare: &Bare, name: &str, count: i64) -> Option<String> {
     let service = project.service(name)?;
-    let as_second = preflight::obstacles(project, name, 2);
+    let as_second = preflight::obstacles(bare, name, 2);
     let asked = u32::try_from(count).unwrap_or(0);
-    let as_asked = preflight::obstacles(project, name, asked);
+    let as_asked = preflight::obstacles(bare, name, asked);
     let counts = |finding: &&Finding| {
         finding.severity == Severity::Error
             // A store without a volume could be multiplied, and each would hold other data.

@@ -3,53 +3,156 @@
 use std::path::{Path, PathBuf};
 
 use super::surroundings::HostReads;
-use crate::cli::ProjectArgs;
+use crate::cli::{self, ProjectArgs};
+use crate::engine::Engine;
 use crate::engine::cause::explain_reading;
 use crate::engine::compose::{Compose, Generation};
+use crate::engine::kubernetes::Kubernetes;
+use crate::engine::swarm::Swarm;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, host};
 use crate::gather::Reach;
+use crate::project::declared::EngineName;
 use crate::ui::Ui;
 
 /// One run's surroundings.
 pub struct Session<'a> {
-    pub engine: Compose,
+    engine: Box<dyn Engine>,
+    /// What reads the compose file; `None` where there is none.
+    pub file: Option<Compose>,
     pub executor: &'a dyn Executor,
     pub ui: &'a Ui,
     /// The project's name as far as it is known before Compose is asked.
     pub likely_name: String,
+    /// Where the engine is, in words that two runs agree on.
+    address: String,
 }
 
 impl<'a> Session<'a> {
-    /// Finds Compose: what was named, the plugin's binary, `docker-compose` on PATH, `docker compose`.
+    /// Finds out which engine, and for its compose file which Compose: what was named, the plugin's binary,
+    /// `docker-compose` on PATH, `docker compose`.
     ///
     /// # Errors
-    /// Compose was named but is none, or its version cannot be asked.
+    /// Compose was named but is none, or its version cannot be asked; options of another engine.
     pub async fn new(
         project: &ProjectArgs,
         executor: &'a dyn Executor,
         ui: &'a Ui,
     ) -> Result<Self> {
-        let (command, generation) =
-            find_compose(project.compose_command.as_deref(), executor).await?;
-        Ok(Self {
-            engine: Compose {
+        let files = files(project);
+        let typed = project.engine.engine.map(|engine| match engine {
+            cli::Engine::Compose => EngineName::Compose,
+            cli::Engine::Swarm => EngineName::Swarm,
+            cli::Engine::Kubernetes => EngineName::Kubernetes,
+        });
+        let reads_file = !files.is_empty() || typed.unwrap_or_default() == EngineName::Compose;
+        let file = if reads_file {
+            let named = project.compose_command.as_deref();
+            let (command, generation) = find_compose(named, executor).await?;
+            Some(Compose {
                 command,
                 generation,
                 project_options: project_options(project),
-            },
+            })
+        } else {
+            None
+        };
+        let likely_name = likely_name(project);
+        let name = match (typed, &file) {
+            (Some(name), _) => name,
+            (None, Some(compose)) => named_in_file(compose, executor, &likely_name, &files).await?,
+            (None, None) => EngineName::Compose,
+        };
+        let options = &project.engine;
+        if name != EngineName::Kubernetes
+            && let Some((option, _)) = [
+                ("--context", &options.context),
+                ("--namespace", &options.namespace),
+            ]
+            .into_iter()
+            .find(|(_, value)| value.is_some())
+        {
+            return Err(Error::usage(format!(
+                "`{option}` is for Kubernetes, and this is {}",
+                name.as_str()
+            ))
+            .hint("rscale --engine kubernetes ...")
+            .hint("which docker engine: DOCKER_CONTEXT or DOCKER_HOST"));
+        }
+        let (context, namespace) = (options.context.clone(), options.namespace.clone());
+        let address = match name {
+            EngineName::Compose | EngineName::Swarm => host::engine_address(),
+            EngineName::Kubernetes => host::cluster_address(context.as_deref()),
+        };
+        let likely_name = match (name, &file) {
+            (EngineName::Kubernetes, None) => {
+                namespace.clone().unwrap_or_else(|| "default".to_owned())
+            }
+            _ => likely_name,
+        };
+        let engine: Box<dyn Engine> = match (name, &file) {
+            (EngineName::Compose, Some(compose)) => Box::new(compose.clone()),
+            (EngineName::Compose, None) => unreachable!("Compose always reads a file"),
+            (EngineName::Swarm, file) => Box::new(Swarm { file: file.clone() }),
+            (EngineName::Kubernetes, file) => Box::new(Kubernetes {
+                file: file.clone(),
+                context,
+                namespace,
+            }),
+        };
+        Ok(Self {
+            engine,
+            file,
             executor,
             ui,
-            likely_name: likely_name(project),
+            likely_name,
+            address,
         })
     }
 
     pub fn reach(&self) -> Reach<'_> {
         Reach {
-            engine: &self.engine,
+            engine: &*self.engine,
             executor: self.executor,
+            address: &self.address,
         }
     }
+}
+
+/// The compose files at hand: those that were named, or the one that Compose would find.
+fn files(args: &ProjectArgs) -> Vec<PathBuf> {
+    if !args.file.is_empty() {
+        return args.file.clone();
+    }
+    if let Some(named) = std::env::var_os("COMPOSE_FILE").filter(|value| !value.is_empty()) {
+        return std::env::split_paths(&named).collect();
+    }
+    let folder = args.project_directory.clone().unwrap_or_default().join(".");
+    host::compose_file(&folder).into_iter().collect()
+}
+
+/// The engine that the compose file names. Compose is asked only where the file's text may name one: that
+/// takes longer than everything else that `status` does.
+async fn named_in_file(
+    compose: &Compose,
+    executor: &dyn Executor,
+    likely_name: &str,
+    files: &[PathBuf],
+) -> Result<EngineName> {
+    let may_name = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.contains("x-rscale") && text.contains("engine")
+    };
+    if !files.iter().any(may_name) {
+        return Ok(EngineName::Compose);
+    }
+    let reach = Reach {
+        engine: compose,
+        executor,
+        address: "",
+    };
+    let declared = reach.declared(likely_name).await?;
+    Ok(declared.engine.unwrap_or_default())
 }
 
 /// How the machine that rscale runs on is read.

@@ -8,7 +8,6 @@ use super::selection::known_services;
 use super::session::Session;
 use crate::cli::StatusArgs;
 use crate::error::{Exit, Result};
-use crate::exec::host;
 use crate::project::Project;
 use crate::report::json::{self, Status, StatusService};
 use crate::report::{status, table};
@@ -49,10 +48,10 @@ async fn details(session: &Session<'_>, mut project: Project, args: &StatusArgs)
     let wanted = |service: &str| {
         args.services.is_empty() || args.services.iter().any(|name| name == service)
     };
-    let (asked, engine) = (project.clone(), host::engine_address());
+    let asked = project.clone();
     let (restarts, queues) = tokio::join!(
         reach.add_restarts(&mut project),
-        depths(reach, &asked, &engine, wanted)
+        depths(reach, &asked, wanted)
     );
     restarts?;
     Ok(Seen { project, queues })
@@ -109,12 +108,12 @@ async fn watch(
         if reach.executor.interrupted() {
             return Ok(Exit::Interrupted);
         }
-        let replicas = match reach.replicas(seen.project.name()).await {
+        let observed = match reach.observed(seen.project.name()).await {
             Err(error) if error.exit == Exit::Interrupted => return Ok(Exit::Interrupted),
-            replicas => replicas?,
+            observed => observed?,
         };
         let declared = std::mem::take(&mut seen.project.declared);
-        *seen = details(session, Project::new(declared, replicas), args).await?;
+        *seen = details(session, Project::new(declared, observed), args).await?;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::engine::Control;
 use crate::error::Result;
 use crate::gather::Reach;
 use crate::plan::Counts;
@@ -14,7 +15,6 @@ use crate::project::observed::Replica;
 /// What the machine says, gathered at the edge.
 #[derive(Debug, Default)]
 pub struct HostFacts {
-    pub engine_address: String,
     pub reads: HostReads,
     pub likely_name: String,
     /// Where the locks of projects are.
@@ -43,7 +43,9 @@ pub async fn surroundings(
     reads: HostReads,
 ) -> Result<Surroundings> {
     let mut services = project.declared.services.values();
-    let memory_bytes = if services.any(|service| service.memory_limit.is_some()) {
+    let on_one_machine = matches!(reach.engine.control(), Control::Containers(_));
+    let limited = services.any(|service| service.memory_limit.is_some());
+    let memory_bytes = if on_one_machine && limited {
         reach.info().await?.0.memory_bytes
     } else {
         0
@@ -53,7 +55,7 @@ pub async fn surroundings(
         *count > project.count(name) && service.is_some_and(Service::wants_host_ports)
     };
     let listening = match reads.engine_ports {
-        Some(read) if granted.iter().any(publishes) => read(),
+        Some(read) if on_one_machine && granted.iter().any(publishes) => read(),
         _ => BTreeSet::new(),
     };
     let changed: Vec<&Service> = granted
@@ -66,6 +68,7 @@ pub async fn surroundings(
         listening,
         neighbours: neighbours(reach, project, &changed).await?,
         configurations: configurations(project, &changed, reads),
+        facts: reach.facts(project, granted).await?,
     })
 }
 
@@ -82,7 +85,7 @@ async fn neighbours(
         .collect();
     let mut neighbours = BTreeMap::new();
     for name in names {
-        neighbours.insert(name.clone(), reach.replicas(name).await?);
+        neighbours.insert(name.clone(), reach.observed(name).await?.replicas);
     }
     Ok(neighbours)
 }

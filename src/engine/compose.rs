@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::launcher::Launcher;
-use super::{Engine, EngineInfo, Milestone};
+use super::{Containers, Control, Engine, EngineInfo, Milestone};
 use crate::error::{Error, Result};
 use crate::exec::{CommandSpec, OnInterrupt};
 use crate::plan::{Counts, Create, Pull, Start};
 use crate::project::Project;
-use crate::project::declared::{Declared, Hook};
+use crate::project::declared::Hook;
 use crate::project::observed::{
-    LISTING_FORMAT, Replica, VITALS_FORMAT, Vitals, parse_listing, parse_vitals,
+    LISTING_FORMAT, Observed, VITALS_FORMAT, Vitals, parse_listing, parse_vitals,
 };
 use crate::project::workload::Place;
 
@@ -143,26 +143,22 @@ impl Engine for Compose {
         "compose"
     }
 
-    fn supports_pull_policy(&self) -> bool {
-        self.generation == Generation::V2
+    fn control(&self) -> Control<'_> {
+        Control::Containers(self)
     }
 
-    fn declared(&self, every_profile: bool) -> CommandSpec {
+    fn declared(&self, every_profile: bool) -> Option<CommandSpec> {
         // v1 lists the services of every profile anyway.
         let profile: &[&str] = match self.generation {
             Generation::V2 if every_profile => &["--profile", "*"],
             _ => &[],
         };
-        self.compose(profile, ["config"], READ_TIMEOUT)
+        Some(self.compose(profile, ["config"], READ_TIMEOUT))
     }
 
-    fn parse_declared(&self, stdout: &str, fallback_name: &str) -> Result<Declared> {
-        Declared::parse(stdout, fallback_name)
-    }
-
-    fn listing(&self, project: &str) -> CommandSpec {
+    fn listing(&self, project: &str) -> Vec<CommandSpec> {
         let filter = format!("label={PROJECT_LABEL}={project}");
-        Self::docker(
+        vec![Self::docker(
             [
                 "ps",
                 "--all",
@@ -173,11 +169,55 @@ impl Engine for Compose {
                 LISTING_FORMAT,
             ],
             READ_TIMEOUT,
-        )
+        )]
     }
 
-    fn parse_listing(&self, stdout: &str) -> Result<Vec<Replica>> {
-        parse_listing(stdout).map_err(|error| Self::unreadable("docker ps", &error))
+    fn parse_listing(&self, _project: &str, outputs: &[String]) -> Result<Observed> {
+        let replicas = parse_listing(&outputs.concat());
+        Ok(replicas
+            .map_err(|error| Self::unreadable("docker ps", &error))?
+            .into())
+    }
+
+    fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
+        exec(container, hook, timeout)
+    }
+
+    fn launcher(&self, place: &Place, container: &str) -> Result<Launcher> {
+        // The time limit is set with the command.
+        let compose = |args: &[&str]| self.compose(&[], args.iter().copied(), READ_TIMEOUT);
+        Ok(match place {
+            Place::Local => {
+                let mut spec = CommandSpec::new("", [""; 0], READ_TIMEOUT);
+                spec.cwd = self.folder();
+                Launcher::Local(spec)
+            }
+            // `docker compose exec` may choose a container of `docker compose run`, which is about to end.
+            Place::Exec(_) => {
+                Launcher::Exec(Self::docker(["exec"], READ_TIMEOUT), container.to_owned())
+            }
+            Place::Run(service) => Launcher::Run {
+                // Without `--no-deps` it would start, and recreate where the file changed, what the service
+                // depends on.
+                spec: compose(&["run", "--rm", "--no-deps", "-T"]),
+                service: service.clone(),
+                removal: self.remove(&[], true),
+            },
+        })
+    }
+
+    fn look_at(&self, name: &str) -> String {
+        format!("docker inspect {name}")
+    }
+
+    fn logs(&self, _id: &str, name: &str, lines: u32) -> CommandSpec {
+        Self::docker(["logs", "--tail", &lines.to_string(), name], READ_TIMEOUT)
+    }
+}
+
+impl Containers for Compose {
+    fn supports_pull_policy(&self) -> bool {
+        self.generation == Generation::V2
     }
 
     fn inspection(&self, ids: &[&str]) -> CommandSpec {
@@ -343,52 +383,26 @@ impl Engine for Compose {
         args.extend(names);
         Self::docker(args, CHANGE_TIMEOUT).on_interrupt(OnInterrupt::Finish)
     }
+}
 
-    fn exec(&self, name: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
-        let mut args = vec!["exec".to_owned()];
-        if let Some(user) = &hook.user {
-            args.extend(["--user".into(), user.clone()]);
-        }
-        if let Some(folder) = &hook.working_dir {
-            args.extend(["--workdir".into(), folder.clone()]);
-        }
-        if hook.privileged {
-            args.push("--privileged".into());
-        }
-        for (key, value) in &hook.environment {
-            args.extend(["--env".into(), format!("{key}={value}")]);
-        }
-        args.push(name.to_owned());
-        args.extend(hook.command.iter().cloned());
-        CommandSpec::new("docker", args, timeout).on_interrupt(OnInterrupt::Finish)
+/// `docker exec` of a hook.
+pub(super) fn exec(container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
+    let mut args = vec!["exec".to_owned()];
+    if let Some(user) = &hook.user {
+        args.extend(["--user".into(), user.clone()]);
     }
-
-    fn launcher(&self, place: &Place, replica: &str) -> Launcher {
-        // The time limit is set with the command.
-        let compose = |args: &[&str]| self.compose(&[], args.iter().copied(), READ_TIMEOUT);
-        match place {
-            Place::Local => {
-                let mut spec = CommandSpec::new("", [""; 0], READ_TIMEOUT);
-                spec.cwd = self.folder();
-                Launcher::Local(spec)
-            }
-            // `docker compose exec` may choose a container of `docker compose run`, which is about to end.
-            Place::Exec(_) => {
-                Launcher::Exec(Self::docker(["exec"], READ_TIMEOUT), replica.to_owned())
-            }
-            Place::Run(service) => Launcher::Run {
-                // Without `--no-deps` it would start, and recreate where the file changed, what the service
-                // depends on.
-                spec: compose(&["run", "--rm", "--no-deps", "-T"]),
-                service: service.clone(),
-                removal: self.remove(&[], true),
-            },
-        }
+    if let Some(folder) = &hook.working_dir {
+        args.extend(["--workdir".into(), folder.clone()]);
     }
-
-    fn logs(&self, name: &str, lines: u32) -> CommandSpec {
-        Self::docker(["logs", "--tail", &lines.to_string(), name], READ_TIMEOUT)
+    if hook.privileged {
+        args.push("--privileged".into());
     }
+    for (key, value) in &hook.environment {
+        args.extend(["--env".into(), format!("{key}={value}")]);
+    }
+    args.push(container.to_owned());
+    args.extend(hook.command.iter().cloned());
+    CommandSpec::new("docker", args, timeout).on_interrupt(OnInterrupt::Finish)
 }
 
 fn scale_options(counts: &Counts) -> impl Iterator<Item = String> {
@@ -403,7 +417,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Compose, Generation};
-    use crate::engine::{Engine, Milestone};
+    use crate::engine::{Containers, Engine, Milestone};
     use crate::plan::{Create, Pull, Start};
     use crate::project::declared::Hook;
 

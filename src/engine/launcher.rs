@@ -95,7 +95,7 @@ mod tests {
     fn command(place: &Place, options: &[&str]) -> CommandSpec {
         let environment = BTreeMap::from([("RSCALE_COUNT".to_owned(), "9".to_owned())]);
         let words = ["./bench".to_owned(), "a b".to_owned()];
-        let launcher = compose(options).launcher(place, "shop-web-1");
+        let launcher = compose(options).launcher(place, "shop-web-1").unwrap();
         launcher.command(&words, &environment, "load-1", Duration::from_secs(7))
     }
 
@@ -139,7 +139,9 @@ mod tests {
     #[test]
     fn only_new_containers_are_removed() {
         let names = ["a".to_owned(), "b".to_owned()];
-        let run = compose(&[]).launcher(&Place::Run("web".into()), "");
+        let run = compose(&[])
+            .launcher(&Place::Run("web".into()), "")
+            .unwrap();
         assert_eq!(
             run.removal(&names).unwrap().to_string(),
             "docker rm --force --volumes a b"
@@ -148,6 +150,7 @@ mod tests {
         assert_eq!(
             compose(&[])
                 .launcher(&Place::Exec("web".into()), "shop-web-1")
+                .unwrap()
                 .removal(&names),
             None
         );

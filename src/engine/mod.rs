@@ -3,21 +3,26 @@
 pub mod cause;
 pub mod compose;
 mod known;
+pub mod kubernetes;
 pub mod launcher;
 pub mod steps;
+pub mod swarm;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::error::Result;
-use crate::exec::CommandSpec;
-use crate::plan::{Counts, Create};
+use crate::exec::{CommandError, CommandSpec};
+use crate::load::address::Host;
+use crate::plan::{Counts, Create, SetCounts};
 use crate::project::Project;
+use crate::project::cluster::{Deployed, Facts};
 use crate::project::declared::{Declared, Hook};
-use crate::project::observed::{Replica, Vitals};
+use crate::project::observed::{Observed, Replica, Vitals};
 use crate::project::workload::Place;
 use launcher::Launcher;
 
@@ -37,25 +42,74 @@ pub enum Milestone {
     Started,
 }
 
+/// Who brings and takes replicas.
+#[derive(Clone, Copy)]
+pub enum Control<'a> {
+    /// rscale: it creates, starts, stops and removes each of them.
+    Containers(&'a dyn Containers),
+    /// The engine: it is told a count, and keeps it.
+    Counts(&'a dyn Orchestrator),
+}
+
+impl fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Containers(_) => "Containers",
+            Self::Counts(_) => "Counts",
+        })
+    }
+}
+
 /// An engine: turns wishes into commands and commands' output into the model.
 pub trait Engine {
     /// As `--engine` and the JSON field `engine` name it.
     fn name(&self) -> &'static str;
 
-    /// Whether `up` takes a `--pull` policy.
-    fn supports_pull_policy(&self) -> bool;
+    /// Who brings and takes replicas, and what only such an engine can be asked.
+    fn control(&self) -> Control<'_>;
 
-    /// Prints the resolved compose file, of every profile or of the active ones.
-    fn declared(&self, every_profile: bool) -> CommandSpec;
+    /// Prints the resolved compose file, of every profile or of the active ones; `None` where there is no
+    /// file and the engine alone knows the services.
+    fn declared(&self, every_profile: bool) -> Option<CommandSpec>;
     /// # Errors
     /// The output is no compose file, or its `x-rscale` is wrong.
-    fn parse_declared(&self, stdout: &str, fallback_name: &str) -> Result<Declared>;
+    fn parse_declared(&self, stdout: &str, fallback_name: &str) -> Result<Declared> {
+        Declared::parse(stdout, fallback_name)
+    }
 
-    /// Lists the containers of a project, whatever their state.
-    fn listing(&self, project: &str) -> CommandSpec;
+    /// Lists what runs of a project, whatever its state; commands to be run at the same time.
+    fn listing(&self, project: &str) -> Vec<CommandSpec>;
+    /// Whether a failure of a listing only says that there is nothing to list.
+    fn is_nothing(&self, _error: &CommandError) -> bool {
+        false
+    }
+    /// Reads what the commands of [`Engine::listing`] printed, in their order.
+    ///
     /// # Errors
     /// The output is not what was asked for.
-    fn parse_listing(&self, stdout: &str) -> Result<Vec<Replica>>;
+    fn parse_listing(&self, project: &str, outputs: &[String]) -> Result<Observed>;
+
+    /// What `exec` and `launcher` call a replica.
+    fn container(&self, replica: &Replica) -> String {
+        replica.name.clone()
+    }
+    /// Runs a command in a container.
+    fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec;
+    /// How commands of the user's are run at a place; `container` is the one for those that run inside.
+    ///
+    /// # Errors
+    /// The engine cannot run a command there.
+    fn launcher(&self, place: &Place, container: &str) -> Result<Launcher>;
+    /// What can be typed to see a replica's state.
+    fn look_at(&self, name: &str) -> String;
+    /// Prints the last lines that a replica logged.
+    fn logs(&self, id: &str, name: &str, lines: u32) -> CommandSpec;
+}
+
+/// An engine whose containers rscale handles one by one.
+pub trait Containers: Engine {
+    /// Whether `up` takes a `--pull` policy.
+    fn supports_pull_policy(&self) -> bool;
 
     /// Inspects replicas by id.
     fn inspection(&self, ids: &[&str]) -> CommandSpec;
@@ -93,10 +147,52 @@ pub trait Engine {
     fn stop(&self, names: &[&str], grace: Option<Duration>) -> CommandSpec;
     /// Removes containers, running or not; with `volumes` their anonymous volumes too.
     fn remove(&self, names: &[&str], volumes: bool) -> CommandSpec;
-    /// Runs a command in a container.
-    fn exec(&self, name: &str, hook: &Hook, timeout: Duration) -> CommandSpec;
-    /// How commands of the user's are run at a place; `replica` is the one for those that run inside.
-    fn launcher(&self, place: &Place, replica: &str) -> Launcher;
-    /// Prints the last lines that a container logged.
-    fn logs(&self, name: &str, lines: u32) -> CommandSpec;
 }
+
+/// An engine that is told counts and brings and takes replicas itself.
+pub trait Orchestrator: Engine {
+    /// Tells the engine new counts; commands to be run at the same time, one or more services each.
+    fn scale(&self, project: &Project, step: &SetCounts) -> Vec<CommandSpec>;
+
+    /// Whether rscale can say which replicas go.
+    fn supports_choice(&self) -> bool;
+    /// Has these replicas go before all others of their services, or (`false`) like any other again; `None`
+    /// where they would go anyway.
+    fn prefer(&self, project: &Project, replicas: &[&Replica], first: bool) -> Option<CommandSpec>;
+
+    /// Prints what the engine knows of its services beyond a listing; `None` where that tells all.
+    fn description(&self, project: &Project) -> Option<CommandSpec>;
+    /// The deployed services with all that is known of them.
+    ///
+    /// # Errors
+    /// The output is not what was asked for.
+    fn parse_description(&self, project: &Project, stdout: &str) -> Result<Vec<Deployed>>;
+
+    /// What the preflight has to know of the cluster before these services get these counts: commands to
+    /// be run at the same time. Called again with all answers so far until there are no more.
+    fn enquiries(&self, project: &Project, counts: &Counts, answers: &[Answer])
+    -> Vec<CommandSpec>;
+    /// Reads the answers.
+    ///
+    /// # Errors
+    /// An answer that is needed is none.
+    fn facts(&self, project: &Project, counts: &Counts, answers: &[Answer]) -> Result<Facts>;
+
+    /// How services are reached from this machine, as [`Orchestrator::enquiries`] asks.
+    fn address_enquiries(
+        &self,
+        project: &Project,
+        services: &BTreeSet<&str>,
+        answers: &[Answer],
+    ) -> Vec<CommandSpec>;
+    /// The hosts by service.
+    fn hosts(
+        &self,
+        project: &Project,
+        services: &BTreeSet<&str>,
+        answers: &[Answer],
+    ) -> BTreeMap<String, Host>;
+}
+
+/// What a command printed, or why it printed nothing.
+pub type Answer = Result<String, CommandError>;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Engine;
+use super::{Containers, Control, Engine, Orchestrator};
 use crate::exec::CommandSpec;
-use crate::plan::{Pending, RefreshOthers, Step, Victim};
+use crate::plan::{Pending, RefreshOthers, Remove, SetCounts, Step, Victim};
 use crate::project::Project;
 use crate::project::declared::Hook;
 use crate::project::observed::Replica;
@@ -12,29 +12,12 @@ use crate::project::observed::Replica;
 /// The commands that a step comes to, for `--dry-run`; names of replicas that do not exist yet are
 /// those that Compose will give.
 pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<String> {
-    let specs: Vec<CommandSpec> = match step {
-        Step::Remove(step) => {
-            let running = names(&step.victims, |victim| victim.running);
-            let drain = step.drain.as_ref().map(|drain| hook(&drain.exec));
-            let drains = drain.iter().flat_map(|hook| {
-                let drained = step.victims.iter().filter(|victim| victim.can_drain());
-                drained.map(|victim| engine.exec(&victim.name, hook, Duration::ZERO))
-            });
-            let hooks = step.pre_stop.iter().flat_map(|hook| {
-                running
-                    .iter()
-                    .map(|name| engine.exec(name, hook, Duration::ZERO))
-            });
-            let ends = shares(&step.victims).flat_map(|share| {
-                let running = names(share, |victim| victim.running);
-                let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
-                let removal = engine.remove(&names(share, |_| true), false);
-                stop.into_iter().chain([removal])
-            });
-            drains.chain(hooks).chain(ends).collect()
-        }
-        Step::Create(step) => vec![engine.create(step)],
-        Step::Start(step) => {
+    let specs = match (step, engine.control()) {
+        (Step::Refresh(step), _) => refreshes(project, step, engine),
+        (Step::SetCounts(step), Control::Counts(engine)) => told(project, step, engine),
+        (Step::Remove(step), Control::Containers(engine)) => removed(step, engine),
+        (Step::Create(step), Control::Containers(engine)) => vec![engine.create(step)],
+        (Step::Start(step), Control::Containers(engine)) => {
             let names: Vec<String> = step
                 .services
                 .iter()
@@ -43,18 +26,67 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             shares(&names).map(|names| engine.start(names)).collect()
         }
-        Step::Launch { counts } => vec![engine.launch(counts)],
-        Step::Refresh(step) => refreshes(project, step, engine),
-        Step::Verify { .. } | Step::Pause(_) => Vec::new(),
+        (Step::Launch { counts }, Control::Containers(engine)) => vec![engine.launch(counts)],
+        // Verifying and resting change nothing; the rest is never planned for the other kind of engine.
+        _ => Vec::new(),
     };
     specs.iter().map(ToString::to_string).collect()
+}
+
+/// Draining and the `pre_stop` hooks of replicas that go.
+fn before_the_end(step: &Remove, engine: &dyn Engine) -> Vec<CommandSpec> {
+    let running = names(&step.victims, |victim| victim.running);
+    let drain = step.drain.as_ref().map(|drain| hook(&drain.exec));
+    let drains = drain.iter().flat_map(|hook| {
+        let drained = step.victims.iter().filter(|victim| victim.can_drain());
+        drained.map(|victim| engine.exec(&victim.name, hook, Duration::ZERO))
+    });
+    let hooks = step.pre_stop.iter().flat_map(|hook| {
+        running
+            .iter()
+            .map(|name| engine.exec(name, hook, Duration::ZERO))
+    });
+    drains.chain(hooks).collect()
+}
+
+fn removed(step: &Remove, engine: &dyn Containers) -> Vec<CommandSpec> {
+    let ends = shares(&step.victims).flat_map(|share| {
+        let running = names(share, |victim| victim.running);
+        let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
+        let removal = engine.remove(&names(share, |_| true), false);
+        stop.into_iter().chain([removal])
+    });
+    before_the_end(step, engine)
+        .into_iter()
+        .chain(ends)
+        .collect()
+}
+
+fn told(project: &Project, step: &SetCounts, engine: &dyn Orchestrator) -> Vec<CommandSpec> {
+    let drains = step.leaving.iter();
+    let mut specs: Vec<CommandSpec> = drains
+        .flat_map(|leaving| before_the_end(leaving, engine))
+        .collect();
+    specs.extend(step.leaving.iter().filter_map(|leaving| {
+        let chosen = chosen(project, leaving);
+        engine.prefer(project, &chosen, true)
+    }));
+    specs.extend(engine.scale(project, step));
+    specs
+}
+
+/// The replicas of a project that go.
+pub fn chosen<'p>(project: &'p Project, leaving: &Remove) -> Vec<&'p Replica> {
+    let replicas = project.replicas(&leaving.service).iter();
+    let goes = |replica: &&Replica| leaving.victims.iter().any(|victim| victim.id == replica.id);
+    replicas.filter(goes).collect()
 }
 
 fn names_of(
     project: &Project,
     service: &str,
     pending: &Pending,
-    engine: &dyn Engine,
+    engine: &dyn Containers,
 ) -> Vec<String> {
     let new = pending.new.iter();
     let new = new.map(|&number| engine.replica_name(project.name(), service, number));
@@ -62,19 +94,23 @@ fn names_of(
 }
 
 fn refreshes(project: &Project, step: &RefreshOthers, engine: &dyn Engine) -> Vec<CommandSpec> {
-    let replicas = names_of(project, &step.service, &step.replicas, engine);
+    let replicas = match engine.control() {
+        Control::Containers(engine) => names_of(project, &step.service, &step.replicas, engine),
+        // Their names are the engine's to give.
+        Control::Counts(_) => step.replicas.existing.clone(),
+    };
     let replicas: Vec<&str> = replicas.iter().map(String::as_str).collect();
     let mut specs = Vec::new();
     for refresh in &step.refresh {
         let hook = refresh_hook(project.name(), &step.service, &replicas, &refresh.exec);
-        let containers: Vec<String> = match &refresh.project {
+        let containers: Vec<String> = match (&refresh.project, engine.control()) {
             // Its containers are looked for when the time has come.
-            Some(other) if other != project.name() => {
+            (Some(other), Control::Containers(engine)) if other != project.name() => {
                 vec![engine.replica_name(other, &refresh.service, 1)]
             }
-            _ => running_names(project.replicas(&refresh.service))
+            _ => running(project.replicas(&refresh.service))
                 .into_iter()
-                .map(str::to_owned)
+                .map(|replica| engine.container(replica))
                 .collect(),
         };
         let containers = containers.iter();
@@ -111,14 +147,20 @@ pub fn refresh_hook(project: &str, service: &str, replicas: &[&str], command: &[
     }
 }
 
-/// Names of the replicas that a balancer can send to, in the order of their numbers.
-pub fn running_names(replicas: &[Replica]) -> Vec<&str> {
-    let mut running: Vec<&Replica> = replicas.iter().filter(|one| one.is_running()).collect();
+/// The replicas that run and stay, in the order of their numbers.
+pub fn running(replicas: &[Replica]) -> Vec<&Replica> {
+    let mut running: Vec<&Replica> = replicas
+        .iter()
+        .filter(|one| one.is_running() && !one.leaving)
+        .collect();
     running.sort_by_key(|replica| replica.number);
     running
-        .iter()
-        .map(|replica| replica.name.as_str())
-        .collect()
+}
+
+/// Names of the replicas that a balancer can send to, in the order of their numbers.
+pub fn running_names(replicas: &[Replica]) -> Vec<&str> {
+    let running = running(replicas).into_iter();
+    running.map(|replica| replica.name.as_str()).collect()
 }
 
 /// Commands that start or remove containers at a time. More do not help: the engine itself is the

@@ -53,6 +53,12 @@ pub fn engine_address() -> String {
     }
 }
 
+/// Which cluster kubectl is at, in words that two runs agree on.
+pub fn cluster_address(context: Option<&str>) -> String {
+    let file = non_empty("KUBECONFIG").unwrap_or_default();
+    format!("kubernetes:{file}:{}", context.unwrap_or_default())
+}
+
 fn current_context() -> Option<String> {
     let text = std::fs::read_to_string(docker_config()?.join("config.json")).ok()?;
     let config: serde_json::Value = serde_json::from_str(&text).ok()?;
@@ -77,6 +83,22 @@ pub fn compose_plugin() -> Option<PathBuf> {
         .into_iter()
         .chain(system.iter().map(PathBuf::from))
         .map(|folder| folder.join(&name))
+        .find(|file| file.is_file())
+}
+
+/// The compose file that Compose would find by itself: in the folder, else in the nearest one above that has
+/// one (compose-go, `cli.DefaultFileNames`).
+pub fn compose_file(folder: &Path) -> Option<PathBuf> {
+    let names = [
+        "compose.yaml",
+        "compose.yml",
+        "docker-compose.yml",
+        "docker-compose.yaml",
+    ];
+    let folder = std::path::absolute(folder).ok()?;
+    folder
+        .ancestors()
+        .flat_map(|folder| names.map(|name| folder.join(name)))
         .find(|file| file.is_file())
 }
 

@@ -160,7 +160,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Replicas in the order in which they go, with the reason for each.
-fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
+pub fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
     let mut order: Vec<(Reason, &Replica)> = replicas
         .iter()
         .map(|replica| {

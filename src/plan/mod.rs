@@ -5,6 +5,7 @@
 
 mod dependencies;
 mod draft;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::project::declared::{Hook, Service};
 use crate::project::policy::{Drain, Refresh};
 use dependencies::{missing_dependencies, pins, who_starts};
 use draft::Draft;
+pub use told::told;
 
 /// The counts wished for, by service.
 pub type Counts = BTreeMap<String, u32>;
@@ -75,6 +77,8 @@ impl Change {
 pub enum Step {
     /// Replicas go: drain, hooks, SIGTERM, grace, removal.
     Remove(Remove),
+    /// An engine that keeps counts is told new ones.
+    SetCounts(SetCounts),
     /// Replicas are created; with dependencies to wait for, Compose starts them in the same call.
     Create(Create),
     /// Replicas that do not run are started, several at a time.
@@ -97,6 +101,18 @@ pub struct Remove {
     pub drain: Option<Drain>,
     pub grace: Option<Duration>,
     pub pre_stop: Vec<Hook>,
+}
+
+/// New counts for an engine that keeps them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetCounts {
+    pub counts: Counts,
+    /// What the engine is expected to keep now; another count means that somebody else changed it.
+    pub from: Counts,
+    /// The replicas that go, where rscale can say which: they are drained first.
+    pub leaving: Vec<Remove>,
+    /// Whether those that go are waited for.
+    pub wait: bool,
 }
 
 /// A replica that goes, and why this one.

@@ -5,6 +5,7 @@
 //! (`invocation`, `image`, `detection`), never off its name.
 
 mod balancers;
+mod cluster;
 mod detection;
 mod identity;
 mod image;
@@ -25,7 +26,8 @@ use std::time::Duration;
 
 use crate::plan::Counts;
 use crate::project::Project;
-use crate::project::declared::Service;
+use crate::project::cluster::Facts;
+use crate::project::declared::{EngineName, Service};
 use crate::project::observed::Replica;
 
 /// One thing that stands in the way, or that the user should know.
@@ -126,6 +128,8 @@ pub enum Rule {
     Paused,
     Unhealthy,
     Profile,
+    NotDeployed,
+    FixedCount,
 }
 
 impl Rule {
@@ -149,6 +153,8 @@ impl Rule {
             Self::Paused => "paused",
             Self::Unhealthy => "unhealthy",
             Self::Profile => "profile",
+            Self::NotDeployed => "not-deployed",
+            Self::FixedCount => "fixed-count",
         }
     }
 }
@@ -178,6 +184,8 @@ pub struct Surroundings {
     pub neighbours: BTreeMap<String, Vec<Replica>>,
     /// Configurations of the project's balancers, by service, where they can be read.
     pub configurations: BTreeMap<String, String>,
+    /// What is known of the cluster; `None` on one machine.
+    pub facts: Option<Facts>,
 }
 
 impl Question<'_> {
@@ -232,10 +240,31 @@ const RULES: &[RuleFn] = &[
     state::profile,
 ];
 
+/// The rules for an engine that is told counts and places replicas itself.
+const RULES_OF_CLUSTERS: &[RuleFn] = &[
+    limits::below_zero,
+    limits::too_many,
+    limits::policy_limits,
+    limits::current_replicas,
+    cluster::not_deployed,
+    cluster::fixed_count,
+    roles::scheduler,
+    roles::stateful,
+    roles::one_shot,
+    resources::connections,
+];
+
+fn rules(engine: EngineName) -> &'static [RuleFn] {
+    match engine {
+        EngineName::Compose => RULES,
+        EngineName::Swarm | EngineName::Kubernetes => RULES_OF_CLUSTERS,
+    }
+}
+
 /// Asks every rule. With `force`, errors that are a matter of policy come out as warnings.
 pub fn examine(question: &Question, force: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for rule in RULES {
+    for rule in rules(question.project.engine) {
         rule(question, &mut findings);
     }
     if force {
@@ -255,34 +284,59 @@ pub fn refuses(findings: &[Finding]) -> bool {
         .any(|finding| finding.severity == Severity::Error)
 }
 
-/// What keeps a service from having `count` replicas by its declaration and policy alone, whatever runs.
-pub fn obstacles(project: &Project, service: &str, count: u32) -> Vec<Finding> {
-    // How many exist must not matter here, but the first one tells what the image itself runs.
-    let mut project = project.clone();
-    if let Some(replicas) = project.replicas.get_mut(service) {
-        replicas.truncate(1);
+/// A project without its replicas but the first of each service, which tells what the image itself runs: how
+/// many there are must not matter to [`obstacles`].
+#[derive(Debug)]
+pub struct Bare(Project);
+
+impl Bare {
+    pub fn new(project: &Project) -> Self {
+        let first = |(service, replicas): (&String, &Vec<Replica>)| {
+            let first = replicas.first().cloned();
+            (service.clone(), first.into_iter().collect())
+        };
+        Self(Project {
+            declared: project.declared.clone(),
+            engine: project.engine,
+            replicas: project.replicas.iter().map(first).collect(),
+            deployed: project.deployed.clone(),
+            ..Project::default()
+        })
     }
+}
+
+/// What keeps a service from having `count` replicas by its declaration and policy alone, whatever runs.
+pub fn obstacles(project: &Bare, service: &str, count: u32) -> Vec<Finding> {
     let wish = [(service.to_owned(), i64::from(count))].into();
     let question = Question {
-        project: &project,
+        project: &project.0,
         wish: &wish,
         surroundings: &Surroundings::default(),
         stop_timeout: None,
         current_replicas: None,
     };
-    let mut findings = Vec::new();
-    for rule in [
-        limits::policy_limits as RuleFn,
-        identity::container_name,
-        identity::static_address,
-        identity::network_mode,
-        ports::host_port,
+    let common: [RuleFn; 4] = [
+        limits::policy_limits,
         roles::scheduler,
         roles::stateful,
         roles::one_shot,
-    ] {
+    ];
+    let of_engine: &[RuleFn] = match project.0.engine {
+        EngineName::Compose => &[
+            identity::container_name,
+            identity::static_address,
+            identity::network_mode,
+            ports::host_port,
+        ],
+        EngineName::Swarm | EngineName::Kubernetes => {
+            &[cluster::not_deployed, cluster::fixed_count]
+        }
+    };
+    let mut findings = Vec::new();
+    for rule in common.iter().chain(of_engine) {
         rule(&question, &mut findings);
     }
+    findings.sort_by_key(|finding| finding.rule);
     // A count that is still below `min` keeps nothing from having it.
     findings.retain(|finding| finding.rule != Rule::Limits || finding.severity == Severity::Error);
     findings
@@ -311,7 +365,7 @@ pub fn granted(wish: &BTreeMap<String, i64>) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::testing::Scene;
-    use super::{Rule, Severity, granted, obstacles, refuses};
+    use super::{Bare, Rule, Severity, granted, obstacles, refuses};
 
     const YAML: &str = "
 services:
@@ -361,14 +415,14 @@ services:
     fn obstacles_do_not_depend_on_how_many_run() {
         for existing in [0, 1, 5] {
             let project = Scene::new(YAML).running("named", existing).project;
-            let rules: Vec<Rule> = obstacles(&project, "named", 2)
+            let rules: Vec<Rule> = obstacles(&Bare::new(&project), "named", 2)
                 .iter()
                 .map(|finding| finding.rule)
                 .collect();
             assert_eq!(rules, [Rule::ContainerName], "{existing}");
         }
         let limited = "services: {web: {image: a, x-rscale: {min: 3}}}";
-        assert!(obstacles(&Scene::new(limited).project, "web", 2).is_empty());
+        assert!(obstacles(&Bare::new(&Scene::new(limited).project), "web", 2).is_empty());
     }
 
     #[test]
@@ -414,6 +468,8 @@ services:
             Rule::Paused,
             Rule::Unhealthy,
             Rule::Profile,
+            Rule::NotDeployed,
+            Rule::FixedCount,
         ] {
             let name = rule.as_str();
             let (_, section) = page

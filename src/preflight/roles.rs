@@ -282,7 +282,10 @@ mod tests {
         });
         assert_eq!(scene.kinds(Rule::Scheduler, &[("web", 2)]), ["error"]);
         let project = &scene.project;
-        assert_eq!(super::super::obstacles(project, "web", 2).len(), 1);
+        assert_eq!(
+            super::super::obstacles(&super::super::Bare::new(project), "web", 2).len(),
+            1
+        );
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde_yaml::Value;
 use super::declared::{
     Condition, Declared, Dependency, Hook, Mount, Network, Port, Published, Service,
 };
-use super::load_section;
 use super::policy::Policy;
+use super::top_level::TopLevel;
 use crate::duration;
 use crate::error::{Error, Result};
 
@@ -46,14 +46,16 @@ impl Declared {
             };
             services.insert(name, service);
         }
-        let task_types = match &raw.x_rscale {
-            Some(value) => load_section::top_level(value, &services)?,
-            None => Vec::new(),
+        let top = match &raw.x_rscale {
+            Some(value) => TopLevel::parse(value, &services)?,
+            None => TopLevel::default(),
         };
         Ok(Self {
             name: raw.name.unwrap_or_else(|| fallback_name.to_owned()),
             services,
-            task_types,
+            task_types: top.task_types,
+            engine: top.engine,
+            by_engine: false,
             inactive: BTreeSet::new(),
         })
     }

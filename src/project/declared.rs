@@ -16,6 +16,30 @@ pub struct Declared {
     pub inactive: BTreeSet<String>,
     /// What a load test sends, in the order of the file.
     pub task_types: Vec<TaskType>,
+    /// The engine that the file names in its top-level `x-rscale`.
+    pub engine: Option<EngineName>,
+    /// Whether there is no file, so that the services are those that the engine has.
+    pub by_engine: bool,
+}
+
+/// What runs a project.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EngineName {
+    #[default]
+    Compose,
+    Swarm,
+    Kubernetes,
+}
+
+impl EngineName {
+    /// As `--engine`, the file and JSON spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compose => "compose",
+            Self::Swarm => "swarm",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
 }
 
 /// A service as the file declares it.

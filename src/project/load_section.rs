@@ -12,20 +12,20 @@ use super::workload;
 use super::workload::{CommandWork, DriverName, HttpWork, Queue, TaskType, Work};
 use crate::error::Result;
 
-/// What the file's own `x-rscale` says of load tests.
+/// `load-test` of the file's own `x-rscale`.
 ///
 /// # Errors
 /// An unknown key, a missing one, a wrong type; a service that is not there or has no `queue`.
-pub fn top_level(value: &Value, services: &BTreeMap<String, Service>) -> Result<Vec<TaskType>> {
-    let place = Place("x-rscale".into());
+pub fn task_types(
+    place: &Place,
+    value: &Value,
+    services: &BTreeMap<String, Service>,
+) -> Result<Vec<TaskType>> {
     let mut types = Vec::new();
-    for (key, value) in place.entries(value, &["load-test"])? {
+    for (key, value) in place.entries(value, &["tasks"])? {
         let place = place.child(key);
-        for (key, value) in place.entries(value, &["tasks"])? {
-            let place = place.child(key);
-            for (name, value) in place.any_entries(value)? {
-                types.push(task_type(&place.child(name), name, value, services)?);
-            }
+        for (name, value) in place.any_entries(value)? {
+            types.push(task_type(&place.child(name), name, value, services)?);
         }
     }
     Ok(types)

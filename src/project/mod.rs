@@ -3,6 +3,7 @@
 //! Pure: commands' output goes in, a [`Project`] comes out. Who runs the commands is not its business.
 
 pub mod address;
+pub mod cluster;
 mod config;
 pub mod declared;
 mod load_section;
@@ -11,25 +12,36 @@ pub mod place;
 pub mod policy;
 mod queue_section;
 pub mod target;
+mod top_level;
 pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use declared::{Condition, Declared, Service};
-use observed::Replica;
+use cluster::{Deployed, Node};
+use declared::{Condition, Declared, EngineName, Service};
+use observed::{Observed, Replica};
 
-/// A Compose project: its services as declared, its replicas as observed.
+/// A project: its services as declared, its replicas as observed.
 #[derive(Debug, Clone, Default)]
 pub struct Project {
     pub declared: Declared,
+    /// What runs it.
+    pub engine: EngineName,
     /// Replicas by service, in the order of their numbers; one-off containers (`compose run`) left out.
     pub replicas: BTreeMap<String, Vec<Replica>>,
+    /// Services as an engine has them that keeps counts itself; empty with Compose.
+    pub deployed: BTreeMap<String, Deployed>,
+    /// Replicas that failed and were replaced, as far as such an engine remembers them.
+    pub failures: Vec<Replica>,
+    /// The machines of a cluster.
+    pub nodes: Vec<Node>,
 }
 
 impl Project {
-    pub fn new(declared: Declared, observed: Vec<Replica>) -> Self {
+    pub fn new(mut declared: Declared, observed: impl Into<Observed>) -> Self {
+        let observed = observed.into();
         let mut replicas: BTreeMap<String, Vec<Replica>> = BTreeMap::new();
-        for replica in observed {
+        for replica in observed.replicas {
             replicas
                 .entry(replica.service.clone())
                 .or_default()
@@ -38,7 +50,36 @@ impl Project {
         for of_service in replicas.values_mut() {
             of_service.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
         }
-        Self { declared, replicas }
+        if declared.by_engine {
+            declared.name = observed.name.unwrap_or(declared.name);
+        }
+        let mut project = Self {
+            declared,
+            engine: observed.engine,
+            replicas,
+            deployed: BTreeMap::new(),
+            failures: observed.failures,
+            nodes: observed.nodes,
+        };
+        project.describe(observed.deployed);
+        project
+    }
+
+    /// Takes over what an engine knows of its services. Without a file, what is deployed is what is declared.
+    pub fn describe(&mut self, deployed: Vec<Deployed>) {
+        if self.declared.by_engine {
+            let services = deployed.iter().map(|deployed| {
+                let service = Service {
+                    name: deployed.service.clone(),
+                    count: deployed.count,
+                    ..deployed.as_declared.clone()
+                };
+                (deployed.service.clone(), service)
+            });
+            self.declared.services = services.collect();
+        }
+        let deployed = deployed.into_iter();
+        self.deployed = deployed.map(|one| (one.service.clone(), one)).collect();
     }
 
     pub fn name(&self) -> &str {
@@ -54,8 +95,12 @@ impl Project {
         self.replicas.get(service).map_or(&[], Vec::as_slice)
     }
 
-    /// How many replicas of a service exist, in whatever state (as Compose counts them).
+    /// How many replicas a service has: those that exist, in whatever state (as Compose counts them), or
+    /// those that the engine is to keep.
     pub fn count(&self, service: &str) -> u32 {
+        if let Some(deployed) = self.deployed.get(service) {
+            return deployed.count;
+        }
         u32::try_from(self.replicas(service).len()).unwrap_or(u32::MAX)
     }
 

@@ -2,13 +2,41 @@
 
 use serde::Deserialize;
 
-/// One container of a service.
+use super::cluster::{Deployed, Node};
+use super::declared::EngineName;
+
+/// What an engine runs of a project.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// What runs it.
+    pub engine: EngineName,
+    /// The project's name, where the engine tells it.
+    pub name: Option<String>,
+    pub replicas: Vec<Replica>,
+    /// Services with the counts that the engine keeps; empty where it keeps none.
+    pub deployed: Vec<Deployed>,
+    /// Replicas that failed and were replaced by others, as far as the engine remembers them.
+    pub failures: Vec<Replica>,
+    pub nodes: Vec<Node>,
+}
+
+impl From<Vec<Replica>> for Observed {
+    fn from(replicas: Vec<Replica>) -> Self {
+        Self {
+            replicas,
+            ..Self::default()
+        }
+    }
+}
+
+/// One replica of a service: a container, a Swarm task, a pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replica {
     pub id: String,
     pub name: String,
     pub service: String,
-    /// The number that Compose gave it, from 1; holes are not refilled.
+    /// The number that the engine gave it: Compose and Swarm count from 1, StatefulSets from 0; pods of a Deployment
+    /// are numbered from 1 by age. Holes are not refilled.
     pub number: u32,
     pub state: State,
     /// `None` without a healthcheck, or when it does not run.
@@ -31,6 +59,14 @@ pub struct Replica {
     pub restarts: Option<u32>,
     /// How many tasks its worker is at; known after its queue was asked.
     pub running_tasks: Option<u32>,
+    /// The machine that it runs on, in a cluster.
+    pub node: Option<String>,
+    /// Why it is not up, in the engine's own words.
+    pub reason: Option<String>,
+    /// Whether `reason` will not go away by itself: the image cannot be had, it keeps crashing.
+    pub failing: bool,
+    /// Whether it has been told to go; the engine does not count it any more.
+    pub leaving: bool,
 }
 
 /// A container's state, as the engine names it.
@@ -172,9 +208,7 @@ pub fn parse_listing(text: &str) -> Result<Vec<Replica>, serde_json::Error> {
             command: line.command.trim_matches('"').to_owned(),
             config_hash: line.config_hash,
             image_id: line.image_id,
-            outdated: false,
-            restarts: None,
-            running_tasks: None,
+            ..Replica::default()
         });
     }
     Ok(replicas)
@@ -218,6 +252,22 @@ pub struct Vitals {
     pub error: String,
     pub restarts: u32,
     pub started_at: String,
+}
+
+impl Vitals {
+    /// As much of it as a listing tells.
+    pub fn of(replica: &Replica) -> Self {
+        Self {
+            id: replica.id.clone(),
+            state: replica.state,
+            health: replica.health,
+            exit_code: replica.exit_code.unwrap_or(0),
+            out_of_memory: false,
+            error: replica.reason.clone().unwrap_or_default(),
+            restarts: replica.restarts.unwrap_or(0),
+            started_at: String::new(),
+        }
+    }
 }
 
 /// `docker inspect --format` for [`Vitals`]: one JSON object a line. The fields are spelled as in the

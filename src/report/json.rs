@@ -18,6 +18,19 @@ pub struct Status {
     pub project: String,
     pub engine: String,
     pub services: Vec<StatusService>,
+    /// The machines of a cluster, where the engine tells them; empty with Compose.
+    pub nodes: Vec<StatusNode>,
+}
+
+/// A machine of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusNode {
+    pub name: String,
+    /// As the engine words it: `ready`, `down`, `drain`, `pause`.
+    pub state: String,
+    pub manager: bool,
+    /// Running replicas of this project on it.
+    pub replicas: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -25,13 +38,15 @@ pub struct StatusService {
     pub name: String,
     /// The count that the file gives; null for a service that is not in the file.
     pub declared: Option<u32>,
-    /// Containers that exist, one-offs left out.
+    /// The count that the engine keeps; null with Compose, which keeps none.
+    pub desired: Option<u32>,
+    /// Containers that exist (Swarm: tasks, Kubernetes: pods); one-offs and those that are going left out.
     pub replicas: u32,
     pub running: u32,
     /// Null without a healthcheck.
     pub healthy: Option<u32>,
     pub state: ServiceState,
-    /// Whether `replicas` differs from `declared`.
+    /// Whether `desired`, or without one `replicas`, differs from `declared`.
     pub drift: bool,
     pub min: Option<u32>,
     pub max: Option<u32>,
@@ -102,6 +117,12 @@ pub struct StatusContainer {
     pub ports: Vec<String>,
     /// How often the engine restarted it; null when that could not be read.
     pub restarts: Option<u32>,
+    /// The machine that it runs on, in a cluster.
+    pub node: Option<String>,
+    /// Why it is not up, in the engine's words; null where it is, or nothing is said.
+    pub reason: Option<String>,
+    /// Whether it has been told to go and has not ended yet; such a one is not counted.
+    pub leaving: bool,
 }
 
 /// `rscale scale --format json` and `rscale scale-all --format json`.

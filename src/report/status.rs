@@ -1,16 +1,20 @@
 //! `rscale status`: from a project to its rows.
 
-use super::json::{SCHEMA, ServiceState, Status, StatusContainer, StatusQueue, StatusService};
+use super::json::{
+    SCHEMA, ServiceState, Status, StatusContainer, StatusNode, StatusQueue, StatusService,
+};
 use crate::apply::{count, healthy};
 use crate::load::depth::Depth;
-use crate::preflight;
+use crate::preflight::{self, Bare};
 use crate::project::Project;
+use crate::project::cluster::Node;
 use crate::project::observed::{Health, Replica, State};
 use crate::project::workload::Queue;
 
 /// Every service with its replicas, orphans last. Services of inactive profiles are left out while
 /// they have no containers. `only` narrows it down; empty is all.
 pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
+    let bare = Bare::new(project);
     let wanted = |name: &str| only.is_empty() || only.iter().any(|other| other == name);
     let declared = project
         .declared
@@ -22,11 +26,14 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
                 || !project.replicas(&service.name).is_empty()
         })
         .map(|service| {
-            let obstacles = preflight::obstacles(project, &service.name, 2);
+            let obstacles = preflight::obstacles(&bare, &service.name, 2);
             let replicas = project.replicas(&service.name);
             let row = row(&service.name, service.count, replicas);
+            let desired = project.deployed.get(&service.name).map(|one| one.count);
             StatusService {
                 declared: Some(service.count),
+                desired,
+                drift: desired.unwrap_or(row.replicas) != service.count,
                 state: if is_done(project, &service.name) {
                     ServiceState::Ok
                 } else {
@@ -55,6 +62,7 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
         schema: SCHEMA,
         project: project.name().to_owned(),
         engine: engine.to_owned(),
+        nodes: nodes(project),
         services: declared
             .chain(orphans)
             .filter(|service| wanted(&service.name))
@@ -62,11 +70,29 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
     }
 }
 
+fn nodes(project: &Project) -> Vec<StatusNode> {
+    let replicas = || project.replicas.values().flatten();
+    let node = |node: &Node| StatusNode {
+        name: node.name.clone(),
+        state: node.state.clone(),
+        manager: node.manager,
+        replicas: u32::try_from(
+            replicas()
+                .filter(|one| one.is_running() && !one.leaving)
+                .filter(|one| one.node.as_deref() == Some(node.name.as_str()))
+                .count(),
+        )
+        .unwrap_or(u32::MAX),
+    };
+    project.nodes.iter().map(node).collect()
+}
+
 fn row(name: &str, declared: u32, replicas: &[Replica]) -> StatusService {
-    let existing = count(replicas, |_| true);
+    let existing = count(replicas, |replica| !replica.leaving);
     StatusService {
         name: name.to_owned(),
         declared: None,
+        desired: None,
         replicas: existing,
         running: count(replicas, Replica::is_running),
         healthy: healthy(replicas),
@@ -115,6 +141,9 @@ fn container(replica: &Replica) -> StatusContainer {
         health: replica.health.map(|health| health.as_str().into()),
         ports: replica.ports.clone(),
         restarts: replica.restarts,
+        node: replica.node.clone(),
+        reason: replica.reason.clone(),
+        leaving: replica.leaving,
     }
 }
 

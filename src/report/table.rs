@@ -41,12 +41,26 @@ pub fn status(
             .collect();
     }
     text.push_str(&queues(status));
+    text.push_str(&nodes(status));
     if details {
         for reason in status.services.iter().flat_map(|service| &service.reasons) {
             let _ = writeln!(text, "{reason}");
         }
     }
     text
+}
+
+/// The nodes of a cluster with their replicas, and their state where it is not the usual one: in one line.
+fn nodes(status: &Status) -> String {
+    let nodes = status.nodes.iter().map(|node| match node.state.as_str() {
+        "ready" => format!("{} {}", node.name, node.replicas),
+        state => format!("{} {} ({state})", node.name, node.replicas),
+    });
+    let nodes: Vec<String> = nodes.collect();
+    match nodes.as_slice() {
+        [] => String::new(),
+        nodes => format!("replicas by node: {}\n", nodes.join(", ")),
+    }
 }
 
 /// A line per queue below the table.
@@ -126,7 +140,8 @@ fn paint_row(line: &str, paint: Paint) -> String {
 }
 
 fn replicas(service: &StatusService) -> String {
-    let now = format!("{}/{}", service.running, service.replicas);
+    let wanted = service.desired.unwrap_or(service.replicas);
+    let now = format!("{}/{wanted}", service.running);
     match service.declared {
         None => format!("{now} (orphan)"),
         Some(declared) if service.drift => format!("{now} (declared {declared})"),

@@ -9,7 +9,7 @@ use super::json::{FindingItem, LeftAlone, Scale, ScaledService};
 use crate::apply::{Waiting, WaitingFor};
 use crate::duration;
 use crate::engine::{Engine, steps};
-use crate::plan::{Plan, Start, Step};
+use crate::plan::{Plan, Remove, Start, Step};
 use crate::project::Project;
 
 /// Whether results are painted.
@@ -110,22 +110,19 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
 
 fn describe(step: &Step) -> String {
     match step {
-        Step::Remove(step) => {
-            let victims: Vec<String> = step
-                .victims
+        Step::Remove(step) => format!("remove {}", leaving(step)),
+        Step::SetCounts(step) => {
+            let counts: Vec<String> = step
+                .counts
                 .iter()
-                .map(|victim| format!("{} ({})", victim.name, victim.reason.as_str()))
+                .map(|(service, count)| format!("{service} to {count}"))
                 .collect();
-            let grace = step.grace.map_or(String::new(), |grace| {
-                format!(", grace {}", duration::show(grace))
-            });
-            let drain = step.drain.as_ref().map_or(String::new(), |drain| {
-                format!(
-                    ", drained and left alone for {}",
-                    duration::show(drain.wait)
-                )
-            });
-            format!("remove {}{drain}{grace}", list(&victims))
+            let gone: Vec<String> = step.leaving.iter().map(leaving).collect();
+            let gone = match gone.as_slice() {
+                [] => String::new(),
+                gone => format!(", without {}", list(gone)),
+            };
+            format!("set {}{gone}", list(&counts))
         }
         Step::Create(step) => {
             let counts: Vec<String> = step
@@ -171,6 +168,25 @@ fn describe(step: &Step) -> String {
         }
         Step::Pause(time) => format!("pause for {}", duration::show(*time)),
     }
+}
+
+/// Replicas that go, and how.
+fn leaving(step: &Remove) -> String {
+    let victims: Vec<String> = step
+        .victims
+        .iter()
+        .map(|victim| format!("{} ({})", victim.name, victim.reason.as_str()))
+        .collect();
+    let grace = step.grace.map_or(String::new(), |grace| {
+        format!(", grace {}", duration::show(grace))
+    });
+    let drain = step.drain.as_ref().map_or(String::new(), |drain| {
+        format!(
+            ", drained and left alone for {}",
+            duration::show(drain.wait)
+        )
+    });
+    format!("{}{drain}{grace}", list(&victims))
 }
 
 /// What a run waits for: `stopping 2 replicas, 12s of up to 30m`.

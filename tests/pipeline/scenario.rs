@@ -145,7 +145,6 @@ impl Scenario {
             project_options: Vec::new(),
         };
         let host = HostFacts {
-            engine_address: ENGINE.into(),
             likely_name: "shop".into(),
             lock_folder: self.locks.path().to_owned(),
             ..HostFacts::default()
@@ -159,6 +158,7 @@ impl Scenario {
         let reach = Reach {
             engine: &engine,
             executor: &self.executor,
+            address: ENGINE,
         };
         let outcome = scale(reach, &self.scaling, &host, &emit, &note).await;
         let took = began.elapsed();

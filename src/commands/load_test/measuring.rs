@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::request::Request;
 use super::work::workload;
 use crate::error::{Error, Result};
-use crate::exec::host;
 use crate::gather::Reach;
 use crate::load::distribution::micros;
 use crate::load::measure::measure;
@@ -89,9 +88,9 @@ impl Measurement {
         let site = self.site(reach, request).await?;
         let workers = self.workers();
         let ids: Vec<&str> = workers.keys().copied().collect();
-        let before = reach.vitals(&ids).await?;
+        let before = reach.pulses(self.project.name(), &ids).await?;
         let ran = run::run(&self.plan, &site, reach.executor, emit).await?;
-        let after = reach.vitals(&ids).await;
+        let after = reach.pulses(self.project.name(), &ids).await;
         let mut result = measure(&ran.book.ledger(), &self.plan.types, &ran.closed);
         // Without knowing what is there now, nobody is said to have died.
         if let Ok(after) = after {
@@ -131,9 +130,8 @@ impl Measurement {
                 })),
             }
         }
-        let engine = host::engine_address();
         Ok(Site {
-            addresses: reach.addresses(&self.project, &hosts, &engine).await?,
+            addresses: reach.addresses(&self.project, &hosts).await?,
             names: Names::of(&self.project),
             launchers: reach.launchers(&self.project, &places)?,
             force: request.force,
@@ -185,6 +183,7 @@ fn died(workers: &BTreeMap<&str, &str>, before: &[Vitals], after: &[Vitals]) -> 
             now.id == before.id
                 && now.state == State::Running
                 && now.started_at == before.started_at
+                && now.restarts == before.restarts
         })
     };
     let mut names: Vec<String> = before

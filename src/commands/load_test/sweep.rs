@@ -269,8 +269,8 @@ impl Sweeping<'_> {
     ) -> Result<Scaled> {
         let session = self.session;
         let reach = Reach {
-            engine: &session.engine,
             executor,
+            ..session.reach()
         };
         let targets = counts
             .iter()

@@ -61,7 +61,12 @@ fn site(places: &[Place], timeout: Duration) -> Site {
         names: Names::of(&Project::new(Declared::default(), vec![replica])),
         launchers: places
             .iter()
-            .map(|place| (place.clone(), compose.launcher(place, "shop-web-1")))
+            .map(|place| {
+                (
+                    place.clone(),
+                    compose.launcher(place, "shop-web-1").unwrap(),
+                )
+            })
             .collect(),
         timeout,
         ..Site::default()

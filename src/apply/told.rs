@@ -1,0 +1,411 @@
+//! Engines that keep counts: telling them, waiting until what they run is what was told, telling them back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::verify::{FIRST_LOOK, LAST_LOOK, RESTART_LIMIT};
+use super::{Event, Run, Stop, Suspect, WaitingFor};
+use crate::duration;
+use crate::engine::cause::explain;
+use crate::engine::steps::chosen;
+use crate::engine::{Control, Orchestrator};
+use crate::error::Error;
+use crate::plan::{Counts, SetCounts};
+use crate::project::Project;
+use crate::project::observed::{Health, Replica, State};
+
+/// How long replicas that were told to go are waited for, on top of their grace.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+/// The grace of engines where nothing else is known: Swarm's is 10 s, that of Kubernetes 30 s.
+const USUAL_GRACE: Duration = Duration::from_secs(30);
+
+/// What was seen of a replica at the first look.
+struct FirstLook {
+    at: Instant,
+    restarts: u32,
+}
+
+/// How one service stands.
+enum Verdict {
+    Ready,
+    /// Not yet; which replica (or the service) waits for what.
+    Waiting(String),
+    Failed {
+        why: String,
+        suspect: Option<Suspect>,
+    },
+}
+
+impl Run<'_> {
+    /// Tells the engine new counts: drains what goes where that is known, tells, waits for the end of what
+    /// goes.
+    pub(super) async fn set_counts(&self, step: &SetCounts) -> Result<(), Stop> {
+        let Control::Counts(engine) = self.reach.engine.control() else {
+            return Err(Stop::new(self.reach.not_told()));
+        };
+        for (service, count) in &step.counts {
+            self.note_progress(service, |progress| progress.wanted = *count);
+        }
+        let drains = step.leaving.iter().map(|leaving| async move {
+            self.drain(leaving).await?;
+            self.pre_stop(leaving).await
+        });
+        join_all(drains)
+            .await
+            .into_iter()
+            .collect::<Result<(), Stop>>()?;
+        self.choose(engine, step).await?;
+        self.note_disturbed(step.counts.keys());
+        self.told.borrow_mut().extend(step.counts.clone());
+        self.tell(engine, step).await?;
+        for victim in step.leaving.iter().flat_map(|leaving| &leaving.victims) {
+            self.drained.borrow_mut().remove(&victim.name);
+        }
+        if step.wait {
+            self.wait_for_end(step).await?;
+        }
+        for (service, count) in &step.counts {
+            if step.from.get(service).is_some_and(|from| from > count) {
+                self.note_done(service);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the chosen replicas go before the others.
+    async fn choose(&self, engine: &dyn Orchestrator, step: &SetCounts) -> Result<(), Stop> {
+        for leaving in &step.leaving {
+            let chosen = chosen(self.before, leaving);
+            if let Some(spec) = engine.prefer(self.before, &chosen, true) {
+                self.preferred
+                    .borrow_mut()
+                    .extend(chosen.iter().map(|replica| replica.id.clone()));
+                let changed = self.change(&spec).await;
+                changed.map_err(|error| Stop::new(explain(&error)).at(&leaving.service))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, engine: &dyn Orchestrator, step: &SetCounts) -> Result<(), Stop> {
+        let specs = engine.scale(self.before, step);
+        let told = join_all(specs.iter().map(|spec| self.change(spec))).await;
+        let Some(error) = told.into_iter().find_map(Result::err) else {
+            return Ok(());
+        };
+        let stop = Stop::new(explain(&error));
+        let mut services = step.counts.keys();
+        Err(match (services.next(), services.next()) {
+            (Some(only), None) => stop.at(only),
+            _ => stop,
+        })
+    }
+
+    /// Waits until the replicas that were told to go have ended. The engine counts them no more, so one that
+    /// does not end is told of, and no failure.
+    async fn wait_for_end(&self, step: &SetCounts) -> Result<(), Stop> {
+        let shrunk = step
+            .counts
+            .iter()
+            .filter(|(service, count)| step.from.get(*service).is_some_and(|from| from > count));
+        let waits = shrunk.map(|(service, &count)| async move {
+            let leaving = step.leaving.iter().find(|one| one.service == *service);
+            let deployed = self.before.deployed.get(service);
+            let grace = leaving
+                .and_then(|leaving| leaving.grace)
+                .or_else(|| deployed.and_then(|deployed| deployed.grace))
+                .unwrap_or(USUAL_GRACE);
+            let surplus = (step.from[service] - count) as usize;
+            let wait = self.ended(service, count, grace + END_TIMEOUT);
+            self.watched(service, || surplus, WaitingFor::End, Some(grace), wait)
+                .await
+        });
+        join_all(waits).await.into_iter().collect()
+    }
+
+    async fn ended(&self, service: &str, wanted: u32, limit: Duration) -> Result<(), Stop> {
+        let began = Instant::now();
+        let mut rest = FIRST_LOOK;
+        loop {
+            let now = self.now().await?;
+            let replicas = now.replicas(service);
+            let left: Vec<&Replica> = replicas.iter().filter(|replica| replica.leaving).collect();
+            let staying = replicas.len() - left.len();
+            if left.is_empty() && staying <= wanted as usize {
+                return Ok(());
+            }
+            if self.reach.executor.interrupted() && !self.rolling_back.get() {
+                return Err(Stop::new(Error::interrupted()).at(service));
+            }
+            if began.elapsed() > limit {
+                let names: Vec<String> = left.iter().map(|one| format!("`{}`", one.name)).collect();
+                (self.emit)(Event::Note(format!(
+                    "`{service}` is told to have {wanted}, but after {} {} not ended",
+                    duration::show(limit),
+                    match names.as_slice() {
+                        [] => "its replicas have".to_owned(),
+                        [name] => format!("{name} has"),
+                        _ => format!("{} have", names.join(", ")),
+                    }
+                )));
+                return Ok(());
+            }
+            self.reach.executor.pause(rest).await;
+            rest = (rest * 3 / 2).min(LAST_LOOK);
+        }
+    }
+
+    /// Waits until every replica of these services is up for good. Gives the replicas, by name, that were
+    /// unwell before the run and still are, and their services: theirs is no failure of this scale.
+    ///
+    /// # Errors
+    /// A replica failed, another count was set meanwhile, the time is up, or rscale was interrupted.
+    pub(super) async fn settle(&self, counts: &Counts) -> Result<BTreeMap<String, String>, Stop> {
+        let deadline = Instant::now() + self.options.wait_timeout;
+        let mut first_looks: BTreeMap<String, FirstLook> = BTreeMap::new();
+        let mut rest = FIRST_LOOK;
+        loop {
+            let now = self.now().await?;
+            let mut unwell = BTreeMap::new();
+            let mut waiting = None;
+            for (service, &wanted) in counts {
+                let count = now.count(service);
+                if count != wanted {
+                    return Err(Stop::new(changed_by_another(service, wanted, count)).at(service));
+                }
+                match self.stands(&now, service, wanted, &mut first_looks, &mut unwell) {
+                    Verdict::Ready => self.note_verified(service),
+                    Verdict::Waiting(what) => {
+                        waiting.get_or_insert((service, what));
+                    }
+                    Verdict::Failed { why, suspect } => {
+                        return Err(Stop {
+                            suspects: suspect.into_iter().collect(),
+                            ..Stop::new(Error::failed(why)).at(service)
+                        });
+                    }
+                }
+            }
+            let Some((service, what)) = waiting else {
+                return Ok(unwell);
+            };
+            if self.reach.executor.interrupted() && !self.rolling_back.get() {
+                return Err(Stop::new(Error::interrupted()));
+            }
+            if Instant::now() >= deadline {
+                let limit = duration::show(self.options.wait_timeout);
+                let error = Error::failed(format!("{what} after {limit}"))
+                    .hint("give it longer: rscale --wait-timeout 5m ...");
+                let stop = Stop::new(error).at(service);
+                let late = now.replicas(service).iter().find(|replica| {
+                    !replica.leaving && what.starts_with(&format!("`{}`", replica.name))
+                });
+                return Err(Stop {
+                    suspects: late.map(Suspect::of).into_iter().collect(),
+                    ..stop
+                });
+            }
+            self.reach.executor.pause(rest).await;
+            rest = (rest * 3 / 2).min(LAST_LOOK);
+        }
+    }
+
+    fn stands(
+        &self,
+        now: &Project,
+        service: &str,
+        wanted: u32,
+        first_looks: &mut BTreeMap<String, FirstLook>,
+        unwell: &mut BTreeMap<String, String>,
+    ) -> Verdict {
+        let staying: Vec<&Replica> = now
+            .replicas(service)
+            .iter()
+            .filter(|replica| !replica.leaving)
+            .collect();
+        let (mut waiting, mut ready) = (None, 0);
+        for replica in &staying {
+            let first = first_looks
+                .entry(replica.id.clone())
+                .or_insert_with(|| FirstLook {
+                    at: Instant::now(),
+                    restarts: if self.is_new(replica) {
+                        0
+                    } else {
+                        replica.restarts.unwrap_or(0)
+                    },
+                });
+            if !replica.is_running() {
+                first.at = Instant::now();
+            }
+            let restarts = replica.restarts.unwrap_or(0).saturating_sub(first.restarts);
+            let ran_before = self
+                .before
+                .replicas(service)
+                .iter()
+                .any(|old| old.id == replica.id && old.is_good());
+            let up = ran_before || first.at.elapsed() >= self.options.stable;
+            let because = || match &replica.reason {
+                Some(reason) => format!("`{}` {reason}", replica.name),
+                None => format!("`{}` is {}", replica.name, replica.state.as_str()),
+            };
+            if self.was_unwell_before(replica) && !replica.is_good() {
+                unwell.insert(replica.name.clone(), service.to_owned());
+                continue;
+            }
+            if replica.failing || restarts >= RESTART_LIMIT {
+                let why = if replica.failing {
+                    because()
+                } else {
+                    format!("`{}` restarted {restarts} times", replica.name)
+                };
+                return Verdict::Failed {
+                    why,
+                    suspect: Some(Suspect::of(replica)),
+                };
+            }
+            match (replica.state, replica.health) {
+                (State::Running, None) if !up => {
+                    let stable = duration::show(self.options.stable);
+                    waiting.get_or_insert(format!(
+                        "`{}` has not been up for {stable} yet",
+                        replica.name
+                    ));
+                }
+                (State::Running, None | Some(Health::Healthy)) => ready += 1,
+                (State::Running, Some(Health::Starting | Health::Unhealthy))
+                    if replica.reason.is_none() =>
+                {
+                    waiting.get_or_insert(format!("`{}` is not healthy yet", replica.name));
+                }
+                _ => {
+                    waiting.get_or_insert(because());
+                }
+            }
+        }
+        if let Some(crashing) = self.crashing(now, service) {
+            return Verdict::Failed {
+                why: format!(
+                    "`{}` {}, {RESTART_LIMIT} times",
+                    crashing.name,
+                    crashing.reason.as_deref().unwrap_or("failed")
+                ),
+                suspect: Some(Suspect::of(crashing)),
+            };
+        }
+        let there = u32::try_from(staying.len()).unwrap_or(u32::MAX);
+        self.note_progress(service, |progress| {
+            progress.wanted = wanted;
+            progress.created = there;
+            progress.started = u32::try_from(staying.iter().filter(|one| one.is_running()).count())
+                .unwrap_or(u32::MAX);
+            progress.ready = ready;
+        });
+        if there != wanted {
+            waiting.get_or_insert(format!("`{service}` has {there} of {wanted} replicas"));
+        }
+        waiting.map_or(Verdict::Ready, Verdict::Waiting)
+    }
+
+    /// The latest failure of a replica that the engine replaced too often in this run. What kept failing
+    /// before is no failure of this scale.
+    fn crashing<'p>(&self, now: &'p Project, service: &str) -> Option<&'p Replica> {
+        let is_new = |failure: &&Replica| {
+            let known = self.before.failures.iter().any(|old| old.id == failure.id);
+            let before = self.before.replicas(service).iter();
+            let mut unwell = before.filter(|old| !old.is_good());
+            !known && !unwell.any(|old| old.name == failure.name)
+        };
+        let failures: Vec<&Replica> = now
+            .failures
+            .iter()
+            .filter(|failure| failure.service == service)
+            .filter(is_new)
+            .collect();
+        let often = |failure: &&&Replica| {
+            let same = failures.iter().filter(|other| other.name == failure.name);
+            same.count() >= RESTART_LIMIT as usize
+        };
+        failures.iter().find(often).copied()
+    }
+
+    fn was_unwell_before(&self, replica: &Replica) -> bool {
+        let before = self.before.replicas(&replica.service);
+        before
+            .iter()
+            .any(|old| old.id == replica.id && !old.is_good())
+    }
+
+    /// Tells the engine the counts from before, for every service whose count is still the one that this run
+    /// told; what somebody else set meanwhile is left alone.
+    pub(super) async fn tell_back(&self, now: &Project) -> Result<(), Error> {
+        let Control::Counts(engine) = self.reach.engine.control() else {
+            return Ok(());
+        };
+        let told = self.told.borrow().clone();
+        let ours: Counts = told
+            .into_iter()
+            .filter(|(service, count)| {
+                now.count(service) == *count && self.before.count(service) != *count
+            })
+            .collect();
+        let mut outcome = self.choose_no_more(engine, now).await;
+        if !ours.is_empty() {
+            let step = SetCounts {
+                counts: ours
+                    .keys()
+                    .map(|service| (service.clone(), self.before.count(service)))
+                    .collect(),
+                from: ours,
+                leaving: Vec::new(),
+                wait: true,
+            };
+            let told = async {
+                self.tell(engine, &step).await?;
+                self.wait_for_end(&step).await?;
+                let grown: Counts = step
+                    .counts
+                    .iter()
+                    .filter(|(service, count)| step.from[*service] < **count)
+                    .map(|(service, count)| (service.clone(), *count))
+                    .collect();
+                self.settle(&grown).await.map(|_| ())
+            };
+            outcome = outcome.and(told.await.map_err(|stop| stop.error));
+        }
+        outcome
+    }
+
+    async fn choose_no_more(&self, engine: &dyn Orchestrator, now: &Project) -> Result<(), Error> {
+        let preferred = self.preferred.borrow().clone();
+        let still_there: Vec<&Replica> = now
+            .replicas
+            .values()
+            .flatten()
+            .filter(|replica| !replica.leaving && preferred.contains(&replica.id))
+            .collect();
+        if still_there.is_empty() {
+            return Ok(());
+        }
+        match engine.prefer(now, &still_there, false) {
+            Some(spec) => self.change(&spec).await.map_err(|error| explain(&error)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn changed_by_another(service: &str, wanted: u32, count: u32) -> Error {
+    Error::failed(format!(
+        "`{service}` was told to have {wanted}, and something else set it to {count} meanwhile"
+    ))
+    .hint("see what runs: rscale status")
+}
+
+/// Replicas that count and run.
+pub(super) fn staying(replicas: &[Replica]) -> Vec<Replica> {
+    let staying = replicas.iter().filter(|replica| !replica.leaving);
+    staying.cloned().collect()
+}
