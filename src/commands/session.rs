@@ -119,7 +119,8 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The compose files at hand: those that were named, or the one that Compose would find.
+/// The files at hand that say what the project is: those that were named, or those that Compose would find. An
+/// `.env` that names some stands for them.
 fn files(args: &ProjectArgs) -> Vec<PathBuf> {
     if !args.file.is_empty() {
         return args.file.clone();
@@ -128,10 +129,14 @@ fn files(args: &ProjectArgs) -> Vec<PathBuf> {
         return std::env::split_paths(&named).collect();
     }
     let folder = args.project_directory.clone().unwrap_or_default().join(".");
-    host::compose_file(&folder).into_iter().collect()
+    let settings = folder.join(".env");
+    if std::fs::read_to_string(&settings).is_ok_and(|text| text.contains("COMPOSE_FILE")) {
+        return vec![settings];
+    }
+    host::compose_files(&folder)
 }
 
-/// The engine that the compose file names. Compose is asked only where the file's text may name one: that
+/// The engine that the compose file names. Compose is asked only where a file's text may name one: that
 /// takes longer than everything else that `status` does.
 async fn named_in_file(
     compose: &Compose,
@@ -141,7 +146,7 @@ async fn named_in_file(
 ) -> Result<EngineName> {
     let may_name = |file: &PathBuf| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.contains("x-rscale") && text.contains("engine")
+        text.contains("COMPOSE_FILE") || (text.contains("x-rscale") && text.contains("engine"))
     };
     if !files.iter().any(may_name) {
         return Ok(EngineName::Compose);

@@ -86,20 +86,34 @@ pub fn compose_plugin() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The compose file that Compose would find by itself: in the folder, else in the nearest one above that has
-/// one (compose-go, `cli.DefaultFileNames`).
-pub fn compose_file(folder: &Path) -> Option<PathBuf> {
+/// The compose files that Compose would find by itself: in the folder, else in the nearest one above that has
+/// one, with the override beside it (compose-go, `cli.DefaultFileNames`, `cli.DefaultOverrideFileNames`).
+pub fn compose_files(folder: &Path) -> Vec<PathBuf> {
     let names = [
         "compose.yaml",
         "compose.yml",
         "docker-compose.yml",
         "docker-compose.yaml",
     ];
-    let folder = std::path::absolute(folder).ok()?;
-    folder
+    let overrides = [
+        "compose.override.yml",
+        "compose.override.yaml",
+        "docker-compose.override.yml",
+        "docker-compose.override.yaml",
+    ];
+    let first = |folder: &Path, names: [&str; 4]| {
+        let files = names.map(|name| folder.join(name));
+        files.into_iter().find(|file| file.is_file())
+    };
+    let Ok(folder) = std::path::absolute(folder) else {
+        return Vec::new();
+    };
+    let found = folder
         .ancestors()
-        .flat_map(|folder| names.map(|name| folder.join(name)))
-        .find(|file| file.is_file())
+        .find_map(|folder| Some((first(folder, names)?, first(folder, overrides))));
+    found
+        .map(|(file, other)| [file].into_iter().chain(other).collect())
+        .unwrap_or_default()
 }
 
 /// Finds a program on PATH.
@@ -162,7 +176,27 @@ fn non_empty(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::ports_in;
+    use super::{compose_files, ports_in};
+
+    #[test]
+    fn finds_the_compose_files_that_compose_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("app/src");
+        std::fs::create_dir_all(&inner).unwrap();
+        for name in ["app/docker-compose.yml", "app/compose.override.yaml"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let names = |at: &std::path::Path| -> Vec<String> {
+            let files = compose_files(at).into_iter();
+            let name =
+                |file: std::path::PathBuf| file.file_name().unwrap().to_string_lossy().into_owned();
+            files.map(name).collect()
+        };
+        let expected = ["docker-compose.yml", "compose.override.yaml"];
+        assert_eq!(names(&inner), expected);
+        std::fs::write(inner.join("compose.yaml"), "").unwrap();
+        assert_eq!(names(&inner), ["compose.yaml"]);
+    }
 
     #[test]
     fn reads_listening_ports_from_proc() {

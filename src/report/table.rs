@@ -1,18 +1,20 @@
 //! The table of `rscale status`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
 
 use super::grid::grid;
-use super::json::{ServiceState, Status, StatusQueue, StatusService};
+use super::json::{ServiceState, Status, StatusContainer, StatusQueue, StatusService};
 use super::text::Paint;
 use crate::project::Project;
 
 const HEADER: [&str; 7] = [
     "SERVICE", "REPLICAS", "HEALTHY", "STATE", "PORTS", "RESTARTS", "UPTIME",
 ];
+/// Replicas of a service that are named for not running; of more only the number is told.
+const NAMED_ONE_BY_ONE: usize = 3;
 /// Columns that a narrow terminal goes without, first ones first.
 const DISPENSABLE: [&str; 4] = ["UPTIME", "RESTARTS", "PORTS", "HEALTHY"];
 
@@ -42,6 +44,7 @@ pub fn status(
     }
     text.push_str(&queues(status));
     text.push_str(&nodes(status));
+    text.push_str(&reasons(status));
     if details {
         for reason in status.services.iter().flat_map(|service| &service.reasons) {
             let _ = writeln!(text, "{reason}");
@@ -154,17 +157,53 @@ fn state(service: &StatusService) -> String {
     if service.state == ServiceState::Ok && service.running == 0 {
         return format!("{text} (done)");
     }
-    let mut odd: Vec<String> = Vec::new();
-    for container in &service.containers {
+    let mut odd: Vec<(u32, &str)> = Vec::new();
+    for container in service.containers.iter().filter(|one| !one.leaving) {
         let word = match (container.state.as_str(), container.health.as_deref()) {
             ("running", Some("unhealthy")) => "unhealthy",
             ("running", _) => continue,
             (state, _) => state,
         };
-        odd.push(format!("{} {word}", container.number));
+        odd.push((container.number, word));
     }
-    if !odd.is_empty() {
-        let _ = write!(text, " (#{})", odd.join(", #"));
+    let named: Vec<String> = if odd.len() <= NAMED_ONE_BY_ONE {
+        odd.iter()
+            .map(|(number, word)| format!("#{number} {word}"))
+            .collect()
+    } else {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for (_, word) in odd {
+            *counts.entry(word).or_default() += 1;
+        }
+        counts
+            .iter()
+            .map(|(word, count)| format!("{count} {word}"))
+            .collect()
+    };
+    if !named.is_empty() {
+        let _ = write!(text, " ({})", named.join(", "));
+    }
+    text
+}
+
+/// Why replicas are not up, where the engine says it: a line per service, for the first of them.
+fn reasons(status: &Status) -> String {
+    let mut text = String::new();
+    for service in &status.services {
+        let told = |one: &&StatusContainer| one.reason.is_some() && !one.leaving;
+        let mut told = service.containers.iter().filter(told);
+        let Some((first, reason)) = told
+            .next()
+            .and_then(|one| Some((one, one.reason.as_ref()?)))
+        else {
+            continue;
+        };
+        let others = match told.count() {
+            0 => String::new(),
+            1 => " (and 1 other)".to_owned(),
+            count => format!(" (and {count} others)"),
+        };
+        let _ = writeln!(text, "{} {reason}{others}", first.name);
     }
     text
 }
