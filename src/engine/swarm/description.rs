@@ -200,7 +200,8 @@ fn described(spec: Spec, known: Deployed) -> Deployed {
             environment: environment(container.env),
             ports: ports.iter().map(port).collect(),
             mounts: container.mounts.into_iter().flatten().map(mount).collect(),
-            stop_grace_period: grace,
+            // Ten seconds are what the client writes for a service that says nothing.
+            stop_grace_period: grace.filter(|grace| *grace != Duration::from_secs(10)),
             restarts: restart_policy.is_none_or(|policy| policy.condition != "none"),
             memory_limit: Some(figures(resources.limits).memory_bytes).filter(|bytes| *bytes > 0),
             ..known.as_declared
