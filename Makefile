@@ -18,7 +18,8 @@ demo: engine images build ## tell two true stories: Celery on RabbitMQ, Django b
 
 # RSCALE_E2E=skip leaves out the tests that need an engine. RSCALE_E2E_COMPOSE_NEWEST and
 # RSCALE_E2E_COMPOSE_V1 name Compose binaries to test with; unset, they are fetched; empty, those tests
-# are left out. RSCALE_E2E_BROWSER names a Chromium or Chrome; unset, one is looked for and installed; empty, the
+# are left out. RSCALE_E2E_KUBECTL names a kubectl in the same way; RSCALE_E2E_KUBECONFIG a cluster to test on instead of a
+# server of the tests. RSCALE_E2E_BROWSER names a Chromium or Chrome; unset, one is looked for and installed; empty, the
 # tests of pages are left out.
 test: ## run every test: unit, command line, end to end on a real engine
 ifeq ($(RSCALE_E2E),skip)
@@ -36,9 +37,11 @@ else
 	@set -eu; \
 	newest=$${RSCALE_E2E_COMPOSE_NEWEST-$$($(testbed)/engine.sh compose newest)}; \
 	v1=$${RSCALE_E2E_COMPOSE_V1-$$($(testbed)/engine.sh compose v1)}; \
-	export RSCALE_E2E_COMPOSE_NEWEST="$$newest" RSCALE_E2E_COMPOSE_V1="$$v1"; \
+	kubectl=$$($(testbed)/kubectl.sh); \
+	export RSCALE_E2E_COMPOSE_NEWEST="$$newest" RSCALE_E2E_COMPOSE_V1="$$v1" RSCALE_E2E_KUBECTL="$$kubectl"; \
 	if [ -z "$$newest" ]; then echo 'SKIPPED: tests with the newest Compose (RSCALE_E2E_COMPOSE_NEWEST is empty)' >&2; fi; \
 	if [ -z "$$v1" ]; then echo 'SKIPPED: tests with Compose v1 (RSCALE_E2E_COMPOSE_V1 is empty)' >&2; fi; \
+	if [ -z "$$kubectl" ]; then echo 'SKIPPED: tests on Kubernetes (RSCALE_E2E_KUBECTL is empty)' >&2; fi; \
 	set -x; cargo test --test rscale e2e -- --skip e2e::examples --test-threads=4
 	cargo test --test rscale e2e::examples -- --test-threads=2
 endif

@@ -275,7 +275,7 @@ impl Reach<'_> {
                     let running = replicas.find(|replica| replica.is_running());
                     let running = running.ok_or_else(|| {
                         Error::unusable(format!("`{service}` does not run"))
-                            .hint(format!("start it: docker compose up --detach {service}"))
+                            .hint(format!("start it: rscale {service}=1"))
                     })?;
                     self.engine.container(running)
                 }

@@ -173,7 +173,7 @@ impl Engine for Compose {
     }
 
     fn parse_listing(&self, _project: &str, outputs: &[String]) -> Result<Observed> {
-        let replicas = parse_listing(&outputs.concat());
+        let replicas = parse_listing(outputs.first().map_or("", String::as_str));
         Ok(replicas
             .map_err(|error| Self::unreadable("docker ps", &error))?
             .into())

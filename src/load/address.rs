@@ -81,7 +81,7 @@ impl Addresses {
             ))
         } else {
             Error::unusable(format!("`{service}` does not run"))
-                .hint(format!("start it: docker compose up --detach {service}"))
+                .hint(format!("start it: rscale {service}=1"))
         })
     }
 }

@@ -4,7 +4,7 @@ use super::detection::{self, Scheduler};
 use super::invocation::invocations;
 use super::{Finding, Question, Rule, image, replicas};
 use crate::plan::grace;
-use crate::project::declared::Mount;
+use crate::project::declared::{EngineName, Mount};
 
 /// A scheduler with several replicas.
 pub fn scheduler(question: &Question, findings: &mut Vec<Finding>) {
@@ -54,7 +54,13 @@ pub fn one_shot(question: &Question, findings: &mut Vec<Finding>) {
                 other.name,
                 replicas(count)
             ),
-            format!("run it once more instead: docker compose run --rm {name}"),
+            match question.project.engine {
+                EngineName::Compose => {
+                    format!("run it once more instead: docker compose run --rm {name}")
+                }
+                EngineName::Swarm => "deploy it as a job: `deploy: {mode: replicated-job}`".into(),
+                EngineName::Kubernetes => "deploy it as a Job: kubectl create job --help".into(),
+            },
         );
         findings.push(finding.unless_scalable(service));
     }

@@ -2,7 +2,7 @@
 # The benchmarks behind docs/benchmarks.md: `make bench`. Each figure is a ratio of two commands that take
 # turns within one run (A B A B ...), so that a machine whose speed drifts does not decide it. Prints a
 # table; needs a real engine, docker compose and hyperfine. Takes about fifteen minutes.
-#   run.sh [NAME...]    status, one-more, twenty, own, http, celery; all of them without names
+#   run.sh [NAME...]    status, one-more, twenty, own, http, celery, listing, swarm, kubernetes; all of them without names
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,6 +13,12 @@ work=$(mktemp -d)
 projects=()
 
 clean_up() {
+  [ -z "${namespace:-}" ] || kubectl delete namespace "$namespace" --wait=false >/dev/null 2>&1 || true
+  if [ -n "${nodes_of_bench:-}" ]; then
+    "$here/../testbed/swarm.sh" down 2 >/dev/null 2>&1 || true
+    "$here/../testbed/swarm.sh" down 1 >/dev/null 2>&1 || true
+    unset DOCKER_HOST
+  fi
   for project in "${projects[@]}"; do
     docker ps -aq --filter "label=com.docker.compose.project=$project" | xargs -r docker rm -f >/dev/null 2>&1 || true
     docker network ls -q --filter "label=com.docker.compose.project=$project" | xargs -r docker network rm >/dev/null 2>&1 || true
@@ -150,12 +156,14 @@ peak() {
 . "$here/http.sh"
 # shellcheck source=tests/bench/celery.sh
 . "$here/celery.sh"
+# shellcheck source=tests/bench/engines.sh
+. "$here/engines.sh"
 
 need hyperfine
 need jq
 [ -x /usr/bin/time ] || { echo "bench: /usr/bin/time is missing: apt-get install time" >&2; exit 4; }
 [ -x "$rscale" ] || { echo "bench: $rscale is missing: cargo build --release" >&2; exit 4; }
-[ "$#" -gt 0 ] || set -- status one-more twenty own http celery
+[ "$#" -gt 0 ] || set -- status one-more twenty own http celery listing swarm kubernetes
 echo "rscale $("$rscale" --version | cut -d' ' -f2), $(docker compose version --short), engine $(docker info --format '{{.ServerVersion}}'), $(nproc) cores, $rounds rounds"
 echo
 echo "| what | rscale | the other | ratio: median (lowest to highest) | bar | |"

@@ -6,6 +6,7 @@
 mod check;
 mod drain;
 pub mod examples;
+mod kubernetes;
 mod load_celery;
 mod load_http;
 mod load_redis;

@@ -612,7 +612,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn of(mut command: Command) -> Self {
+    pub fn of(mut command: Command) -> Self {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let line = words
             .map(|word| word.to_string_lossy())

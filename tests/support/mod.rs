@@ -8,3 +8,5 @@ pub mod engine;
 pub mod fake;
 #[cfg(unix)]
 pub mod http;
+#[cfg(unix)]
+pub mod kubernetes;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::request::Request;
 use super::work::workload;
+use crate::engine::Control;
 use crate::error::{Error, Result};
 use crate::gather::Reach;
 use crate::load::distribution::micros;
@@ -101,7 +102,7 @@ impl Measurement {
             Ending::Complete if result.lost > 0 => Some(unanswered(&result)),
             Ending::Complete => None,
             Ending::Interrupted => Some(Error::interrupted()),
-            Ending::TimedOut(limit) => Some(silent(limit, &result)),
+            Ending::TimedOut(limit) => Some(silent(reach, limit, &result)),
             Ending::Broken(error) => Some(error),
         };
         result.error = failure.as_ref().map(|error| error.message.clone());
@@ -205,7 +206,7 @@ fn unanswered(result: &LoadTest) -> Error {
     .hint("what a command has to print for each task: docs/drivers.md")
 }
 
-fn silent(limit: std::time::Duration, result: &LoadTest) -> Error {
+fn silent(reach: Reach<'_>, limit: std::time::Duration, result: &LoadTest) -> Error {
     let limit = crate::duration::show(limit);
     let waiting = result.lost;
     let error = Error::failed(format!(
@@ -213,8 +214,11 @@ fn silent(limit: std::time::Duration, result: &LoadTest) -> Error {
         result.sent
     ));
     let error = match result.died.as_slice() {
-        [] => error.hint("see what the workers say: docker compose logs"),
-        [first, ..] => error.hint(format!("see why it died: docker logs {first}")),
+        [] => error.hint("see whether the workers run, then what they log: rscale status"),
+        [first, ..] => error.hint(match reach.engine.control() {
+            Control::Containers(_) => format!("see why it died: docker logs {first}"),
+            Control::Counts(engine) => format!("see why it died: {}", engine.look_at(first)),
+        }),
     };
     error.hint("tasks that take longer need more time: rscale load-test --timeout 10m ...")
 }

@@ -77,7 +77,7 @@ impl Engine for Kubernetes {
     }
 
     fn parse_listing(&self, _project: &str, outputs: &[String]) -> Result<Observed> {
-        listing::parse(&outputs.concat()).map_err(|error| {
+        listing::parse(outputs.first().map_or("", String::as_str)).map_err(|error| {
             Error::unusable("what `kubectl get` printed cannot be read").detail(error.to_string())
         })
     }

@@ -52,7 +52,7 @@ impl Bullmq<'_> {
             )),
             Some(0) => {
                 return Err(refuse(format!("no worker listens on queue `{queue}`"))
-                    .hint("start the workers, and look at what they do: docker compose logs"));
+                    .hint("start the workers, then look at what they log: rscale status"));
             }
             Some(1) => notes.push(format!("{queue}: 1 worker listens")),
             Some(count) => notes.push(format!("{queue}: {count} workers listen")),
@@ -97,7 +97,7 @@ impl Target {
         ));
         let others = self.others(redis).await?;
         Err(if others.is_empty() {
-            error.hint("start the workers, which make the queue: docker compose up --detach")
+            error.hint("start the workers, which make the queue: rscale WORKER=1")
         } else {
             let others = others.into_iter().collect::<Vec<_>>().join(", ");
             error.hint(format!("correct the queue's name; there are: {others}"))

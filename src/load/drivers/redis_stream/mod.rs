@@ -137,7 +137,7 @@ impl<'a> RedisStream<'a> {
                     "nobody reads `{stream}` for the consumer group `{}`",
                     group.name
                 ))
-                .hint("start the workers, and look at what they do: docker compose logs"));
+                .hint("start the workers, then look at what they log: rscale status"));
             }
             // A consumer is made with its first entry.
             let consumers = match (listening, members.is_empty()) {
@@ -326,7 +326,7 @@ async fn group_now(redis: &Redis<'_>, stream: &str, wanted: Option<&str>) -> Res
     group::choose(group::groups(&answer), wanted).map_err(|(said, names)| {
         let error = refuse(format!("stream `{stream}` {said}"));
         if names.is_empty() {
-            return error.hint("start the workers: docker compose up --detach");
+            return error.hint("start the workers, one replica for instance: rscale WORKER=1");
         }
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
         error.hint(format!(
