@@ -1,6 +1,9 @@
 //! What engines that keep counts themselves know beyond replicas: the deployed services, the nodes, and
 //! what the preflight asks of a cluster.
 
+pub mod kubernetes;
+pub mod quantity;
+
 use std::time::Duration;
 
 use super::declared::Service;
@@ -20,8 +23,23 @@ pub struct Deployed {
     pub grace: Option<Duration>,
     /// Whether the engine itself runs a command in replicas that go, before they are stopped.
     pub has_pre_stop: bool,
+    /// Whether the replica with the highest number goes first, whatever state it is in.
+    pub highest_goes: bool,
+    /// It is getting new replicas in place of such of an older template.
+    pub update: Option<Update>,
+    /// Why the engine cannot make more replicas of it, in its own words: a quota is used up.
+    pub trouble: Option<String>,
+    /// What each of its pods is made from.
+    pub pod: kubernetes::PodTemplate,
     /// What the engine knows of it that a compose file would say; used where there is no file.
     pub as_declared: Service,
+}
+
+/// Replicas being replaced by such of a newer template.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Why it does not get on, as in "its rollout ...".
+    pub stuck: Option<String>,
 }
 
 /// A machine of a cluster.
@@ -42,4 +60,6 @@ pub struct Node {
 
 /// What the preflight has to know of a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Facts {}
+pub struct Facts {
+    pub kubernetes: kubernetes::Facts,
+}
