@@ -10,6 +10,7 @@ mod detection;
 mod identity;
 mod image;
 mod invocation;
+mod kubernetes;
 mod limits;
 mod notation;
 mod ports;
@@ -130,6 +131,12 @@ pub enum Rule {
     Profile,
     NotDeployed,
     FixedCount,
+    Rollout,
+    StopTimeout,
+    Autoscaler,
+    DisruptionBudget,
+    Quota,
+    Rights,
 }
 
 impl Rule {
@@ -155,6 +162,12 @@ impl Rule {
             Self::Profile => "profile",
             Self::NotDeployed => "not-deployed",
             Self::FixedCount => "fixed-count",
+            Self::Rollout => "rollout",
+            Self::StopTimeout => "stop-timeout",
+            Self::Autoscaler => "autoscaler",
+            Self::DisruptionBudget => "disruption-budget",
+            Self::Quota => "quota",
+            Self::Rights => "rights",
         }
     }
 }
@@ -248,6 +261,12 @@ const RULES_OF_CLUSTERS: &[RuleFn] = &[
     limits::current_replicas,
     cluster::not_deployed,
     cluster::fixed_count,
+    cluster::rollout,
+    cluster::stop_timeout,
+    kubernetes::autoscaler,
+    kubernetes::disruption_budget,
+    kubernetes::quota,
+    kubernetes::rights,
     roles::scheduler,
     roles::stateful,
     roles::one_shot,
@@ -470,6 +489,12 @@ services:
             Rule::Profile,
             Rule::NotDeployed,
             Rule::FixedCount,
+            Rule::Rollout,
+            Rule::StopTimeout,
+            Rule::Autoscaler,
+            Rule::DisruptionBudget,
+            Rule::Quota,
+            Rule::Rights,
         ] {
             let name = rule.as_str();
             let (_, section) = page
