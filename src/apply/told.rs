@@ -275,7 +275,7 @@ impl Run<'_> {
             .iter()
             .filter(|replica| !replica.leaving)
             .collect();
-        if let Some(crashing) = self.crashing(now, service) {
+        if let Some(crashing) = self.crashing(now, service, RESTART_LIMIT) {
             return Verdict::Failed {
                 why: format!(
                     "`{}` {}, {RESTART_LIMIT} times",
@@ -283,6 +283,21 @@ impl Run<'_> {
                     crashing.reason.as_deref().unwrap_or("failed")
                 ),
                 suspect: Some(Suspect::of(crashing)),
+            };
+        }
+        // What failed and has no successor: the service's restart policy says that it is not tried again.
+        let given_up = |failure: &&Replica| !staying.iter().any(|one| one.name == failure.name);
+        let short = staying.len() < wanted as usize;
+        if let Some(failed) = self.crashing(now, service, 1).filter(given_up)
+            && short
+        {
+            return Verdict::Failed {
+                why: format!(
+                    "`{}` {}, and is not started again",
+                    failed.name,
+                    failed.reason.as_deref().unwrap_or("failed")
+                ),
+                suspect: Some(Suspect::of(failed)),
             };
         }
         let (mut waiting, mut ready) = (None, 0);
@@ -387,14 +402,12 @@ impl Run<'_> {
         waiting.map_or(Verdict::Ready, Verdict::Waiting)
     }
 
-    /// The latest failure of a replica that the engine replaced too often in this run. What kept failing
-    /// before is no failure of this scale.
-    fn crashing<'p>(&self, now: &'p Project, service: &str) -> Option<&'p Replica> {
+    /// The latest failure of a replica that failed so often in this run. What kept failing before is no failure
+    /// of this scale.
+    fn crashing<'p>(&self, now: &'p Project, service: &str, times: u32) -> Option<&'p Replica> {
         let is_new = |failure: &&Replica| {
             let known = self.before.failures.iter().any(|old| old.id == failure.id);
-            let before = self.before.replicas(service).iter();
-            let mut unwell = before.filter(|old| !old.is_good());
-            !known && !unwell.any(|old| old.name == failure.name)
+            !known && !self.was_unwell_before(failure)
         };
         let failures: Vec<&Replica> = now
             .failures
@@ -404,16 +417,22 @@ impl Run<'_> {
             .collect();
         let often = |failure: &&&Replica| {
             let same = failures.iter().filter(|other| other.name == failure.name);
-            same.count() >= RESTART_LIMIT as usize
+            same.count() >= times as usize
         };
         failures.iter().find(often).copied()
     }
 
+    /// Whether a replica was not well before, or the one whose place it took: one that keeps crashing runs for
+    /// a moment again and again.
     fn was_unwell_before(&self, replica: &Replica) -> bool {
-        let before = self.before.replicas(&replica.service);
-        before
-            .iter()
-            .any(|old| old.id == replica.id && !old.is_good())
+        let crashed = |old: &Replica| {
+            let failures = self.before.failures.iter();
+            failures.filter(|failure| failure.name == old.name).count() >= RESTART_LIMIT as usize
+        };
+        let mut before = self.before.replicas(&replica.service).iter();
+        before.any(|old| {
+            !old.leaving && self.is_same(old, replica) && (!old.is_good() || crashed(old))
+        })
     }
 
     /// Tells the engine the counts from before, for every service whose count is still the one that this run
