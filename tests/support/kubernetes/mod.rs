@@ -95,7 +95,8 @@ impl Cluster {
         }
         let server = Server::start(world);
         let place = Place::new(kubectl);
-        place.write_kubeconfig(&place::served_kubeconfig(server.port, NAMESPACE));
+        let address = format!("http://127.0.0.1:{}", server.port);
+        place.write_kubeconfig(&place::kubeconfig(&address, NAMESPACE));
         Self {
             server: Some(server),
             place,
@@ -289,6 +290,12 @@ impl Cluster {
     /// Writes a compose file into the folder of the runs.
     pub fn compose_file(&self, yaml: &str) {
         fs::write(self.place.folder().join("compose.yaml"), yaml).unwrap();
+    }
+
+    /// Has every later command look for the API at another address.
+    pub fn kubeconfig_with(&self, server: &str) {
+        let text = place::kubeconfig(server, &self.namespace);
+        self.place.write_kubeconfig(&text);
     }
 
     /// Sets an environment variable for every later command.

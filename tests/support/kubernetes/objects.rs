@@ -133,17 +133,23 @@ fn scale(world: &World, key: &Key) -> Value {
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    json!({
+    let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {
             "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"],
         },
-        "spec": {"replicas": object["spec"]["replicas"]},
+        "spec": {},
         "status": {
             "replicas": object["status"]["replicas"].as_u64().unwrap_or(0), "selector": selector.join(","),
         },
-    })
+    });
+    // As the API does, a count of 0 is left out.
+    let count = controller::wish(object);
+    if count > 0 {
+        scale["spec"]["replicas"] = json!(count);
+    }
+    scale
 }
 
 /// Whether a change was made for an older version of the object.
@@ -157,11 +163,13 @@ fn set_scale(world: &mut World, request: &Request, target: &Target, key: &Key) -
     if is_stale(&request.body, &world.objects[key]) {
         return Answer::conflict(target.kind, &key.2);
     }
-    let mut wish = scale(world, key);
-    merge(&mut wish, &request.body);
-    let Some(count) = wish["spec"]["replicas"].as_u64() else {
-        return Answer::bad_request("spec.replicas is no number");
+    // What a whole object leaves out is 0, what a patch leaves out stays.
+    let mut wish = match request.method.as_str() {
+        "PUT" => json!({"spec": {"replicas": 0}}),
+        _ => scale(world, key),
     };
+    merge(&mut wish, &request.body);
+    let count = wish["spec"]["replicas"].as_u64().unwrap_or(0);
     if request.query("dryRun").is_none() {
         world.set_count(key, u32::try_from(count).unwrap());
     }
