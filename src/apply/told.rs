@@ -230,6 +230,16 @@ impl Run<'_> {
             .iter()
             .filter(|replica| !replica.leaving)
             .collect();
+        if let Some(crashing) = self.crashing(now, service) {
+            return Verdict::Failed {
+                why: format!(
+                    "`{}` {}, {RESTART_LIMIT} times",
+                    crashing.name,
+                    crashing.reason.as_deref().unwrap_or("failed")
+                ),
+                suspect: Some(Suspect::of(crashing)),
+            };
+        }
         let (mut waiting, mut ready) = (None, 0);
         for replica in &staying {
             let first = first_looks
@@ -289,16 +299,6 @@ impl Run<'_> {
                     waiting.get_or_insert(because());
                 }
             }
-        }
-        if let Some(crashing) = self.crashing(now, service) {
-            return Verdict::Failed {
-                why: format!(
-                    "`{}` {}, {RESTART_LIMIT} times",
-                    crashing.name,
-                    crashing.reason.as_deref().unwrap_or("failed")
-                ),
-                suspect: Some(Suspect::of(crashing)),
-            };
         }
         let there = u32::try_from(staying.len()).unwrap_or(u32::MAX);
         self.note_progress(service, |progress| {

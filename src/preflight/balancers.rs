@@ -4,7 +4,7 @@ use super::image::last_component;
 use super::invocation::invocations;
 use super::{Finding, Question, Rule};
 use crate::project::Project;
-use crate::project::declared::Service;
+use crate::project::declared::{EngineName, Service};
 use crate::project::observed::Replica;
 use crate::project::policy::Refresh;
 use crate::suggest;
@@ -121,7 +121,7 @@ pub fn balancers(project: &Project) -> impl Iterator<Item = (&Service, Balancer)
 }
 
 /// The named services whose set of replicas changes.
-fn changed<'q>(question: &'q Question) -> impl Iterator<Item = &'q Service> {
+pub(super) fn changed<'q>(question: &'q Question) -> impl Iterator<Item = &'q Service> {
     question
         .services()
         .filter(|(service, count)| *count != question.existing(&service.name))
@@ -166,7 +166,7 @@ fn unreachable(question: &Question, service: &Service, refresh: &Refresh) -> Opt
         None if runs(project, target) || target == name => return None,
         None => (
             format!("the refresh of `{name}` is for `{target}`, which does not run"),
-            format!("docker compose up -d {target}"),
+            start(question, target),
         ),
         Some(other) => {
             let neighbours = question.surroundings.neighbours.get(other);
@@ -198,6 +198,14 @@ fn unreachable(question: &Question, service: &Service, refresh: &Refresh) -> Opt
     } else {
         Finding::warning(Rule::RefreshTarget, service, message, hint)
     })
+}
+
+/// What can be typed to have a service of the project run.
+fn start(question: &Question, service: &str) -> String {
+    match question.project.engine {
+        EngineName::Compose => format!("docker compose up -d {service}"),
+        EngineName::Swarm | EngineName::Kubernetes => format!("rscale {service}=1"),
+    }
 }
 
 /// Replicas behind a balancer that is not told of them.

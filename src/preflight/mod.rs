@@ -15,7 +15,9 @@ mod notation;
 mod ports;
 mod resources;
 mod roles;
+mod room;
 mod state;
+mod swarm;
 #[cfg(test)]
 mod testing;
 
@@ -130,6 +132,9 @@ pub enum Rule {
     Profile,
     NotDeployed,
     FixedCount,
+    Placement,
+    Capacity,
+    Drain,
 }
 
 impl Rule {
@@ -155,6 +160,9 @@ impl Rule {
             Self::Profile => "profile",
             Self::NotDeployed => "not-deployed",
             Self::FixedCount => "fixed-count",
+            Self::Placement => "placement",
+            Self::Capacity => "capacity",
+            Self::Drain => "drain",
         }
     }
 }
@@ -254,11 +262,24 @@ const RULES_OF_CLUSTERS: &[RuleFn] = &[
     resources::connections,
 ];
 
-fn rules(engine: EngineName) -> &'static [RuleFn] {
-    match engine {
-        EngineName::Compose => RULES,
-        EngineName::Swarm | EngineName::Kubernetes => RULES_OF_CLUSTERS,
-    }
+/// What Swarm alone cannot do.
+const RULES_OF_SWARM: &[RuleFn] = &[
+    swarm::placement,
+    swarm::capacity,
+    swarm::no_drain,
+    swarm::own_grace,
+    swarm::short_grace,
+    swarm::refresh_elsewhere,
+    balancers::refresh_target,
+];
+
+fn rules(engine: EngineName) -> impl Iterator<Item = &'static RuleFn> {
+    let (common, own): (&[RuleFn], &[RuleFn]) = match engine {
+        EngineName::Compose => (RULES, &[]),
+        EngineName::Swarm => (RULES_OF_CLUSTERS, RULES_OF_SWARM),
+        EngineName::Kubernetes => (RULES_OF_CLUSTERS, &[]),
+    };
+    common.iter().chain(own)
 }
 
 /// Asks every rule. With `force`, errors that are a matter of policy come out as warnings.
@@ -470,6 +491,9 @@ services:
             Rule::Profile,
             Rule::NotDeployed,
             Rule::FixedCount,
+            Rule::Placement,
+            Rule::Capacity,
+            Rule::Drain,
         ] {
             let name = rule.as_str();
             let (_, section) = page

@@ -187,7 +187,7 @@ fn check_target(question: &Question, service: &Service, target: &str, findings: 
 }
 
 /// `512 MiB`, `1.5 GiB`: powers of 1024, as Compose counts memory.
-fn show_bytes(bytes: i128) -> String {
+pub(super) fn show_bytes(bytes: i128) -> String {
     let (unit, size) = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
         .into_iter()
         .find(|(_, size)| bytes >= *size)

@@ -1,6 +1,7 @@
 //! What engines that keep counts themselves know beyond replicas: the deployed services, the nodes, and
 //! what the preflight asks of a cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::declared::Service;
@@ -22,6 +23,42 @@ pub struct Deployed {
     pub has_pre_stop: bool,
     /// What the engine knows of it that a compose file would say; used where there is no file.
     pub as_declared: Service,
+    /// Whether a replica that runs has passed a healthcheck: the engine counts no other as running.
+    pub is_checked: bool,
+    /// Where its replicas may run.
+    pub placement: Placement,
+    /// What the engine makes of its published ports.
+    pub ports: Vec<PublishedPort>,
+}
+
+/// What a service asks of the machines that its replicas run on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// As the engine has them: `node.labels.disk==ssd`.
+    pub constraints: Vec<String>,
+    /// How many replicas one machine may have; `None` without a limit.
+    pub most_per_node: Option<u32>,
+    /// Operating system and processor, either empty for any; without entries any machine will do.
+    pub platforms: Vec<(String, String)>,
+    /// What each replica reserves.
+    pub reserved: Resources,
+}
+
+/// Processors, in billionths of one, and memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resources {
+    pub nano_cpus: u64,
+    pub memory_bytes: u64,
+}
+
+/// A port of a service that can be reached from outside of the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedPort {
+    pub protocol: String,
+    pub target: u16,
+    pub published: u16,
+    /// Whether it is published by the machine of each replica, and not by all machines.
+    pub by_node: bool,
 }
 
 /// A machine of a cluster.
@@ -42,4 +79,24 @@ pub struct Node {
 
 /// What the preflight has to know of a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Facts {}
+pub struct Facts {
+    /// The machines in detail, where the placement of replicas depends on them.
+    pub machines: Vec<Machine>,
+}
+
+/// A machine with what decides about the replicas that it can take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    pub name: String,
+    /// Whether it takes new replicas.
+    pub schedulable: bool,
+    /// What constraints compare, by their left sides: `node.role`, `node.labels.disk`.
+    pub traits: BTreeMap<String, String>,
+    pub resources: Resources,
+    /// What the replicas that it runs have reserved, those of all projects.
+    pub taken: Resources,
+    /// The replicas that it runs, by what the engine calls their services.
+    pub running: BTreeMap<String, u32>,
+    /// Protocols and ports that its replicas publish there, with what the engine calls their services.
+    pub ports: BTreeMap<(String, u16), String>,
+}

@@ -61,3 +61,96 @@ listing() {
   absolute "of which the pipe: \`kubectl get | cat\`" 100 "$fake/bin/kubectl | cat"
   cd "$work"
 }
+
+# apart TITLE BAR PREPARE A B: as pair, but what counts is how many milliseconds A takes more than B.
+apart() {
+  local title=$1 bar=$2 prepare=$3 a=$4 b=$5 round
+  : >"$work/pairs"
+  for round in $(seq 0 "$rounds"); do
+    hyperfine --shell=bash --warmup 0 --runs 1 --prepare "$prepare" --export-csv "$work/csv" "$a" "$b" \
+      >/dev/null 2>"$work/err" || { cat "$work/err" >&2; echo "bench: $title failed" >&2; exit 1; }
+    # The first round warms up.
+    [ "$round" = 0 ] || awk -F, 'NR > 1 { printf "%s ", $(NF - 6) } END { print "" }' "$work/csv" >>"$work/pairs"
+  done
+  awk '{ print ($1 - $2) * 1000, $1 * 1000, $2 * 1000 }' "$work/pairs" | sort -n | awk -v title="$title" -v bar="$bar" '
+    { more[NR] = $1; a[NR] = $2; b[NR] = $3 }
+    END {
+      middle = int((NR + 1) / 2)
+      printf "| %s | %.0f ms | %.0f ms | %+.0f ms (%+.0f to %+.0f) | +%s ms | %s |\n", title, a[middle], b[middle], more[middle], more[1], more[NR], bar, more[middle] <= bar ? "met" : "not met"
+    }' 
+}
+
+swarm() {
+  if [ "$(id -u)" != 0 ]; then
+    echo 'bench: swarm needs root, for the nodes; left out' >&2
+    return
+  fi
+  local testbed=$here/../testbed/swarm.sh socket token
+  socket=$("$testbed" up 1)
+  second=$("$testbed" up 2)
+  nodes_of_bench=yes
+  export DOCKER_HOST=$socket
+  docker swarm init --advertise-addr "$("$testbed" address 1)" --data-path-addr "$("$testbed" address 1)" >/dev/null
+  token=$(docker swarm join-token --quiet worker)
+  DOCKER_HOST=$second docker swarm join --advertise-addr "$("$testbed" address 2)" --data-path-addr "$("$testbed" address 2)" \
+    --token "$token" "$("$testbed" address 1):2377" >/dev/null
+  mkdir -p "$work/swarm/empty"
+  {
+    printf 'version: "3.9"\nservices:\n'
+    for service in $(seq -w 1 10); do
+      printf '  svc%s: {image: "busybox:1", command: sleep 100000, init: true, deploy: {replicas: 3, endpoint_mode: dnsrr}}\n' "$service"
+    done
+  } >"$work/swarm/compose.yaml"
+  docker stack deploy --resolve-image never --compose-file "$work/swarm/compose.yaml" rsbench >/dev/null 2>&1
+  running rsbench 30
+  cd "$work/swarm/empty"
+  apart '`status` on Swarm, 10 services, 30 tasks, 2 nodes; beside `service ls`, `stack ps`, `node ls`' 15 true \
+    "$rscale --engine swarm -p rsbench status" "docker service ls; docker stack ps rsbench; docker node ls"
+  local back='docker service scale --detach rsbench_svc01=3; while [ "$(docker service ps -q -f desired-state=running rsbench_svc01 | wc -l)" != 3 ]; do sleep 0.1; done; sleep 0.5'
+  pair '`svc01=6 --no-wait` on Swarm, until it returns; beside `docker service scale -d`' 1.1 "$back" \
+    "$rscale --engine swarm -p rsbench svc01=6 --no-wait" "docker service scale --detach rsbench_svc01=6"
+  local up='while [ "$(docker service ls -f name=rsbench_svc01 --format "{{.Replicas}}")" != 6/6 ]; do sleep 0.02; done'
+  pair 'the same until six tasks run' 1.1 "$back" \
+    "$rscale --engine swarm -p rsbench svc01=6 --no-wait; $up" "docker service scale --detach rsbench_svc01=6; $up"
+  unset DOCKER_HOST
+  cd "$work"
+}
+
+# running STACK COUNT: waits until so many tasks run.
+running() {
+  for _ in $(seq 300); do
+    [ "$(docker stack ps --filter desired-state=running --format '{{.CurrentState}}' "$1" | grep -c '^Running')" != "$2" ] || return 0
+    sleep 0.2
+  done
+  echo "bench: the tasks of $1 did not come up" >&2
+  exit 1
+}
+
+kubernetes() {
+  if [ -z "${RSCALE_BENCH_KUBECONFIG:-}" ]; then
+    echo 'bench: kubernetes needs a cluster: RSCALE_BENCH_KUBECONFIG names its kubeconfig; left out' >&2
+    return
+  fi
+  export KUBECONFIG=$RSCALE_BENCH_KUBECONFIG
+  namespace=rsbench-$$
+  kubectl create namespace "$namespace" >/dev/null
+  local service
+  for service in $(seq -w 1 10); do
+    kubectl --namespace "$namespace" create deployment "svc$service" --image busybox:1 --replicas 3 -- sleep 100000 >/dev/null
+  done
+  kubectl --namespace "$namespace" wait --for condition=Available --timeout 120s deployments --all >/dev/null
+  mkdir -p "$work/kubernetes"
+  cd "$work/kubernetes"
+  apart '`status` on Kubernetes, 10 Deployments, 30 pods; beside `kubectl get deployments,statefulsets,pods`' 15 true \
+    "$rscale --engine kubernetes --namespace $namespace status" "kubectl --namespace $namespace get deployments,statefulsets,pods"
+  local back="kubectl --namespace $namespace scale deployment/svc01 --replicas 3; kubectl --namespace $namespace wait --for jsonpath='{.status.replicas}'=3 deployment/svc01; sleep 0.5"
+  local up="kubectl --namespace $namespace wait --for jsonpath='{.status.readyReplicas}'=6 --timeout 60s deployment/svc01"
+  pair '`svc01=6 --no-wait` on Kubernetes, until it returns; beside `kubectl scale`' 1.1 "$back" \
+    "$rscale --engine kubernetes --namespace $namespace svc01=6 --no-wait" "kubectl --namespace $namespace scale deployment/svc01 --replicas 6"
+  pair 'the same until six pods are ready' 1.1 "$back" \
+    "$rscale --engine kubernetes --namespace $namespace svc01=6 --no-wait; $up" "kubectl --namespace $namespace scale deployment/svc01 --replicas 6; $up"
+  kubectl delete namespace "$namespace" --wait=false >/dev/null
+  namespace=
+  unset KUBECONFIG
+  cd "$work"
+}

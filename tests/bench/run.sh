@@ -13,6 +13,12 @@ work=$(mktemp -d)
 projects=()
 
 clean_up() {
+  [ -z "${namespace:-}" ] || kubectl delete namespace "$namespace" --wait=false >/dev/null 2>&1 || true
+  if [ -n "${nodes_of_bench:-}" ]; then
+    "$here/../testbed/swarm.sh" down 2 >/dev/null 2>&1 || true
+    "$here/../testbed/swarm.sh" down 1 >/dev/null 2>&1 || true
+    unset DOCKER_HOST
+  fi
   for project in "${projects[@]}"; do
     docker ps -aq --filter "label=com.docker.compose.project=$project" | xargs -r docker rm -f >/dev/null 2>&1 || true
     docker network ls -q --filter "label=com.docker.compose.project=$project" | xargs -r docker network rm >/dev/null 2>&1 || true

@@ -5,6 +5,7 @@
 
 mod check;
 mod drain;
+mod engines;
 pub mod examples;
 mod kubernetes;
 mod load_celery;

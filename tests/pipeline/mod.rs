@@ -8,6 +8,7 @@ mod planner;
 mod policy;
 mod scenario;
 mod simulation;
+mod told;
 
 /// Compares with what was agreed on: tests/snapshots, by topic and behaviour.
 fn agreed(name: &str, story: &str) {

@@ -1,10 +1,14 @@
 //! Docker Swarm: a stack's services are told counts; every command that rscale runs against it, and why so.
 
+mod description;
+mod facts;
 mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::cause::explain_reading;
 use super::compose::Compose;
 use super::launcher::Launcher;
 use super::{Answer, Control, Engine, Orchestrator};
@@ -13,7 +17,7 @@ use crate::exec::{CommandError, CommandSpec, OnInterrupt};
 use crate::load::address::Host;
 use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
-use crate::project::cluster::{Deployed, Facts};
+use crate::project::cluster::{Deployed, Facts, Placement};
 use crate::project::declared::Hook;
 use crate::project::observed::{Observed, Replica};
 use crate::project::workload::Place;
@@ -72,11 +76,8 @@ impl Engine for Swarm {
         let [services, tasks, nodes] = outputs else {
             return Err(Error::unusable("docker did not answer what was asked"));
         };
-        listing::parse(project, services, tasks, nodes).map_err(|error| {
-            Error::unusable("what `docker stack ps` printed cannot be read")
-                .detail(error.to_string())
-                .hint("see whether the docker client is a current one: docker version")
-        })
+        listing::parse(project, services, tasks, nodes)
+            .map_err(|error| unreadable("stack ps", &error))
     }
 
     fn container(&self, replica: &Replica) -> String {
@@ -136,27 +137,159 @@ impl Orchestrator for Swarm {
         None
     }
 
-    fn description(&self, _project: &Project) -> Option<CommandSpec> {
-        None
+    fn description(&self, project: &Project) -> Option<CommandSpec> {
+        let services = project.deployed.values().map(|one| one.object.as_str());
+        let services: Vec<&str> = services.collect();
+        let args = ["service", "inspect"]
+            .into_iter()
+            .chain(services.iter().copied());
+        (!services.is_empty()).then(|| Self::docker(args, READ_TIMEOUT))
     }
 
-    fn parse_description(&self, _project: &Project, _stdout: &str) -> Result<Vec<Deployed>> {
-        Ok(Vec::new())
+    fn parse_description(&self, project: &Project, stdout: &str) -> Result<Vec<Deployed>> {
+        let known: Vec<&Deployed> = project.deployed.values().collect();
+        description::parse(stdout, &known).map_err(|error| unreadable("service inspect", &error))
     }
 
-    fn enquiries(&self, _: &Project, _: &Counts, _: &[Answer]) -> Vec<CommandSpec> {
-        Vec::new()
+    fn enquiries(
+        &self,
+        project: &Project,
+        counts: &Counts,
+        answers: &[Answer],
+    ) -> Vec<CommandSpec> {
+        let read = |words: &[&str], ids: &[&str]| {
+            Self::docker(words.iter().chain(ids).copied(), READ_TIMEOUT)
+        };
+        match answers {
+            [] if is_placed(project, counts) => {
+                let nodes: Vec<&str> = project.nodes.iter().map(|node| node.id.as_str()).collect();
+                vec![
+                    read(&["node", "inspect"], &nodes),
+                    read(&["service", "ls", "--quiet"], &[]),
+                ]
+            }
+            [_, Ok(services)] => {
+                let services: Vec<&str> = services.split_whitespace().collect();
+                // `docker node ps` tells each task once for every node.
+                let tasks = [
+                    "service",
+                    "ps",
+                    "--no-trunc",
+                    "--no-resolve",
+                    "--filter",
+                    "desired-state=running",
+                    "--format",
+                    "{{json .}}",
+                ];
+                vec![
+                    read(&["service", "inspect"], &services),
+                    read(&tasks, &services),
+                ]
+            }
+            _ => Vec::new(),
+        }
     }
 
-    fn facts(&self, _: &Project, _: &Counts, _: &[Answer]) -> Result<Facts> {
-        Ok(Facts::default())
+    fn facts(&self, _: &Project, _: &Counts, answers: &[Answer]) -> Result<Facts> {
+        if answers.is_empty() {
+            return Ok(Facts::default());
+        }
+        let mut texts = Vec::new();
+        for answer in answers {
+            texts.push(answer.as_ref().map_err(explain_reading)?);
+        }
+        let [nodes, _, services, tasks] = texts.as_slice() else {
+            return Ok(Facts::default());
+        };
+        let machines = facts::parse(nodes, services, tasks);
+        let machines = machines.map_err(|error| unreadable("node inspect", &error))?;
+        Ok(Facts { machines })
     }
 
-    fn address_enquiries(&self, _: &Project, _: &BTreeSet<&str>, _: &[Answer]) -> Vec<CommandSpec> {
-        Vec::new()
+    fn address_enquiries(
+        &self,
+        project: &Project,
+        services: &BTreeSet<&str>,
+        answers: &[Answer],
+    ) -> Vec<CommandSpec> {
+        if services.is_empty() || !answers.is_empty() {
+            return Vec::new();
+        }
+        let nodes = project.nodes.iter().map(|node| node.id.as_str());
+        let args = ["node", "inspect"].into_iter().chain(nodes);
+        vec![Self::docker(args, READ_TIMEOUT)]
     }
 
-    fn hosts(&self, _: &Project, _: &BTreeSet<&str>, _: &[Answer]) -> BTreeMap<String, Host> {
-        BTreeMap::new()
+    fn hosts(
+        &self,
+        project: &Project,
+        services: &BTreeSet<&str>,
+        answers: &[Answer],
+    ) -> BTreeMap<String, Host> {
+        let nodes = answers.first().and_then(|answer| answer.as_ref().ok());
+        let nodes = nodes.and_then(|text| facts::addresses(text).ok());
+        let nodes = nodes.unwrap_or_default();
+        let host = |service: &&str| ((*service).to_owned(), host(project, service, &nodes));
+        services.iter().map(host).collect()
     }
+}
+
+/// Whether something but the number of nodes decides about how many replicas of these services fit.
+fn is_placed(project: &Project, counts: &Counts) -> bool {
+    let grows = |service: &&String| counts[*service] > project.count(service);
+    let mut growing = counts.keys().filter(grows);
+    growing.any(|service| {
+        let deployed = project.deployed.get(service);
+        deployed.is_some_and(|one| {
+            one.placement != Placement::default() || one.ports.iter().any(|port| port.by_node)
+        })
+    })
+}
+
+/// Where a service is reached: ports of the nodes that run its replicas, and ports that every node of the swarm
+/// passes on, of which the one that answers rscale is asked.
+fn host(project: &Project, service: &str, nodes: &BTreeMap<String, IpAddr>) -> Host {
+    let replicas = project.replicas(service).iter();
+    let running: Vec<&Replica> = replicas
+        .filter(|one| one.is_running() && !one.leaving)
+        .collect();
+    let mut published: BTreeMap<u16, Vec<SocketAddr>> = BTreeMap::new();
+    let mut add = |inside: u16, at: SocketAddr| {
+        let places = published.entry(inside).or_default();
+        if !places.contains(&at) {
+            places.push(at);
+        }
+    };
+    for replica in &running {
+        let node = replica.node.as_ref().and_then(|node| nodes.get(node));
+        let ports = replica.ports.iter().filter_map(|port| listing::port(port));
+        for port in ports.filter(|port| port.protocol == "tcp") {
+            if let Some(node) = node {
+                add(port.target, SocketAddr::new(*node, port.published));
+            }
+        }
+    }
+    let here = project.nodes.iter().find(|node| node.this_one);
+    let here = here.and_then(|node| nodes.get(&node.name));
+    let here = here.copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let passed_on = project
+        .deployed
+        .get(service)
+        .into_iter()
+        .flat_map(|one| &one.ports);
+    for port in passed_on.filter(|port| port.protocol == "tcp" && !port.by_node) {
+        add(port.target, SocketAddr::new(here, port.published));
+    }
+    Host {
+        service: service.to_owned(),
+        published,
+        containers: Vec::new(),
+        runs: !running.is_empty(),
+    }
+}
+
+fn unreadable(command: &str, error: &serde_json::Error) -> Error {
+    Error::unusable(format!("what `docker {command}` printed cannot be read"))
+        .detail(error.to_string())
+        .hint("see whether the docker client is a current one: docker version")
 }
