@@ -118,10 +118,21 @@ impl Reach<'_> {
         let outputs = listed.into_iter().map(|output| match output {
             Ok(output) => Ok(output.stdout),
             Err(error) if self.engine.is_nothing(&error) => Ok(String::new()),
-            Err(error) => Err(explain_reading(&error)),
+            Err(error) => match self.engine.printed_anyway(&error) {
+                Some(printed) => Ok(printed.to_owned()),
+                None => Err(explain_reading(&error)),
+            },
         });
         let outputs: Vec<String> = outputs.collect::<Result<_>>()?;
-        self.engine.parse_listing(project, &outputs)
+        let observed = self.engine.parse_listing(project, &outputs)?;
+        if observed.is_empty()
+            && let Some(spec) = self.engine.existence()
+            && let Err(error) = self.executor.run(&spec, None).await
+            && self.engine.is_missing(&error)
+        {
+            return Err(explain_reading(&error));
+        }
+        Ok(observed)
     }
 
     /// The engine as one whose containers rscale handles.
@@ -309,10 +320,16 @@ impl Reach<'_> {
             })
             .collect();
         if let Control::Counts(engine) = self.engine.control() {
-            let names: BTreeSet<&str> = services
+            let mut names: BTreeSet<&str> = services
                 .iter()
                 .map(|(_, service)| service.name.as_str())
                 .collect();
+            let inside: Vec<&str> = hosts
+                .iter()
+                .copied()
+                .filter(|host| engine.names_hosts(host))
+                .collect();
+            names.extend(&inside);
             let answers = self
                 .ask(|answers| engine.address_enquiries(project, &names, answers))
                 .await;
@@ -320,7 +337,10 @@ impl Reach<'_> {
             let hosts = services.into_iter().filter_map(|(host, service)| {
                 Some((host.to_owned(), reached.get(&service.name)?.clone()))
             });
-            return Ok(Addresses(hosts.collect()));
+            let inside = inside
+                .iter()
+                .filter_map(|host| Some(((*host).to_owned(), reached.get(*host)?.clone())));
+            return Ok(Addresses(inside.chain(hosts).collect()));
         }
         let mut inside = BTreeMap::new();
         // Only a local engine on Linux has its containers' network on this machine.
@@ -363,6 +383,7 @@ impl Reach<'_> {
                 published: ports,
                 containers,
                 runs: running().next().is_some(),
+                ..Host::default()
             };
             (host.to_owned(), reached)
         });

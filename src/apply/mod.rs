@@ -111,6 +111,8 @@ pub struct Run<'a> {
     told: RefCell<Counts>,
     /// Replicas that were chosen to go, by id.
     preferred: RefCell<BTreeSet<String>>,
+    /// Services that the engine cannot make more replicas of: since when, and how many there were.
+    troubled: RefCell<BTreeMap<String, (Instant, u32)>>,
     /// When each service was done, since the run began.
     done: RefCell<BTreeMap<String, Duration>>,
     began: Instant,
@@ -149,6 +151,7 @@ impl<'a> Run<'a> {
             drained: RefCell::default(),
             told: RefCell::default(),
             preferred: RefCell::default(),
+            troubled: RefCell::default(),
             done: RefCell::default(),
             began: Instant::now(),
             rolling_back: Cell::new(false),

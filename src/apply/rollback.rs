@@ -54,11 +54,12 @@ impl Run<'_> {
                 _ => "leave it there to look at it: rscale --keep ...".to_owned(),
             });
         }
-        let drained: Vec<String> = self.drained.borrow().keys().cloned().collect();
+        let drained = self.drained.borrow();
+        let drained: Vec<&str> = drained.keys().map(String::as_str).collect();
         if !drained.is_empty() {
             error = error.hint(format!(
-                "drained and still there, so it may take no more work: docker restart {} (or write `drain.undo`)",
-                drained.join(" ")
+                "drained and still there, so it may take no more work: {} (or write `drain.undo`)",
+                self.reach.engine.replace(&drained)
             ));
         }
         Failure {
@@ -85,11 +86,18 @@ impl Run<'_> {
         }
         let mut logs = Vec::new();
         for Suspect { id, name } in names {
-            let spec = self.reach.engine.logs(&id, &name, LOG_LINES);
-            if let Ok(output) = self.reach.run(&spec, None).await {
+            let engine = self.reach.engine;
+            let mut specs = vec![engine.logs(&id, &name, LOG_LINES)];
+            // What was just started again has not said anything yet.
+            specs.extend(engine.earlier_logs(&name, LOG_LINES));
+            for spec in specs {
+                let Ok(output) = self.reach.run(&spec, None).await else {
+                    continue;
+                };
                 let text = format!("{}{}", output.stdout, output.stderr);
                 if !text.trim().is_empty() {
                     logs.push((name, text.trim_end().to_owned()));
+                    break;
                 }
             }
         }

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::verify::{FIRST_LOOK, LAST_LOOK, RESTART_LIMIT};
 use super::{Event, Run, Stop, Suspect, WaitingFor};
 use crate::duration;
-use crate::engine::cause::explain;
+use crate::engine::cause::{already_gone, explain};
 use crate::engine::steps::chosen;
 use crate::engine::{Control, Orchestrator};
-use crate::error::Error;
+use crate::error::{Error, Exit};
 use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
 use crate::project::observed::{Health, Replica, State};
@@ -21,6 +21,8 @@ use crate::project::observed::{Health, Replica, State};
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 /// The grace of engines where nothing else is known: Swarm's is 10 s, that of Kubernetes 30 s.
 const USUAL_GRACE: Duration = Duration::from_secs(30);
+/// How long the engine may say that it cannot make more replicas before that is believed: what ends makes room.
+const TROUBLE_LASTS: Duration = Duration::from_secs(10);
 
 /// What was seen of a replica at the first look.
 struct FirstLook {
@@ -49,6 +51,8 @@ impl Run<'_> {
         for (service, count) in &step.counts {
             self.note_progress(service, |progress| progress.wanted = *count);
         }
+        // Chosen first: nothing is drained that may stay.
+        self.choose(engine, step).await?;
         let drains = step.leaving.iter().map(|leaving| async move {
             self.drain(leaving).await?;
             self.pre_stop(leaving).await
@@ -57,9 +61,6 @@ impl Run<'_> {
             .await
             .into_iter()
             .collect::<Result<(), Stop>>()?;
-        self.choose(engine, step).await?;
-        self.note_disturbed(step.counts.keys());
-        self.told.borrow_mut().extend(step.counts.clone());
         self.tell(engine, step).await?;
         for victim in step.leaving.iter().flat_map(|leaving| &leaving.victims) {
             self.drained.borrow_mut().remove(&victim.name);
@@ -75,33 +76,71 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Has the chosen replicas go before the others.
+    /// Has the chosen replicas go before the others. Where that is refused, the choice is left to the engine,
+    /// unless the chosen ones are to be drained.
     async fn choose(&self, engine: &dyn Orchestrator, step: &SetCounts) -> Result<(), Stop> {
         for leaving in &step.leaving {
             let chosen = chosen(self.before, leaving);
-            if let Some(spec) = engine.prefer(self.before, &chosen, true) {
-                self.preferred
+            let Some(spec) = engine.prefer(self.before, &chosen, true) else {
+                continue;
+            };
+            let service = &leaving.service;
+            match self.change(&spec).await {
+                Err(error) if !already_gone(&error) => {
+                    let error = explain(&error);
+                    let drained = leaving.drain.is_some() || !leaving.pre_stop.is_empty();
+                    if drained || error.exit == Exit::Interrupted {
+                        return Err(Stop::new(error).at(service));
+                    }
+                    (self.emit)(Event::Note(format!(
+                        "which replicas of `{service}` go is left to {}: {}",
+                        engine.name(),
+                        error.message
+                    )));
+                }
+                _ => self
+                    .preferred
                     .borrow_mut()
-                    .extend(chosen.iter().map(|replica| replica.id.clone()));
-                let changed = self.change(&spec).await;
-                changed.map_err(|error| Stop::new(explain(&error)).at(&leaving.service))?;
+                    .extend(chosen.iter().map(|replica| replica.id.clone())),
             }
         }
         Ok(())
     }
 
+    /// Tells the engine; what it took is in `told`, and only that is told back after a failure.
     async fn tell(&self, engine: &dyn Orchestrator, step: &SetCounts) -> Result<(), Stop> {
-        let specs = engine.scale(self.before, step);
-        let told = join_all(specs.iter().map(|spec| self.change(spec))).await;
-        let Some(error) = told.into_iter().find_map(Result::err) else {
-            return Ok(());
-        };
-        let stop = Stop::new(explain(&error));
-        let mut services = step.counts.keys();
-        Err(match (services.next(), services.next()) {
-            (Some(only), None) => stop.at(only),
-            _ => stop,
-        })
+        let tellings = engine.scale(self.before, step);
+        let told = join_all(tellings.iter().map(|telling| self.change(&telling.spec))).await;
+        let mut failed = None;
+        for (telling, outcome) in tellings.iter().zip(told) {
+            let services = &telling.services;
+            let error = outcome.err();
+            let found = error.as_ref().and_then(|error| engine.count_found(error));
+            if found.is_none() {
+                // After any other failure it may have been taken all the same.
+                self.note_disturbed(services);
+                let counts = services
+                    .iter()
+                    .filter_map(|service| Some((service.clone(), *step.counts.get(service)?)));
+                self.told.borrow_mut().extend(counts);
+            }
+            let Some(error) = error else {
+                continue;
+            };
+            let error = match (services.as_slice(), found) {
+                ([only], Some(found)) => {
+                    let expected = step.from.get(only).copied().unwrap_or_default();
+                    changed_before(only, expected, found)
+                }
+                _ => explain(&error),
+            };
+            let stop = Stop::new(error);
+            failed.get_or_insert(match services.as_slice() {
+                [only] => stop.at(only),
+                _ => stop,
+            });
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Waits until the replicas that were told to go have ended. The engine counts them no more, so one that
@@ -138,7 +177,9 @@ impl Run<'_> {
             let replicas = now.replicas(service);
             let left: Vec<&Replica> = replicas.iter().filter(|replica| replica.leaving).collect();
             let staying = replicas.len() - left.len();
-            if left.is_empty() && staying <= wanted as usize {
+            // While replicas are replaced by newer ones there may be more.
+            let surplus = staying > wanted as usize && !now.is_updating(service);
+            if left.is_empty() && !surplus {
                 return Ok(());
             }
             if self.reach.executor.interrupted() && !self.rolling_back.get() {
@@ -308,8 +349,36 @@ impl Run<'_> {
                 .unwrap_or(u32::MAX);
             progress.ready = ready;
         });
-        if there != wanted {
-            waiting.get_or_insert(format!("`{service}` has {there} of {wanted} replicas"));
+        let deployed = now.deployed.get(service);
+        // While replicas are replaced by newer ones there are more of them, and some of them on their way.
+        if ready >= wanted && there >= wanted && now.is_updating(service) {
+            return Verdict::Ready;
+        }
+        let trouble = deployed.and_then(|deployed| deployed.trouble.as_ref());
+        match trouble.filter(|_| there < wanted) {
+            Some(trouble) => {
+                let short = format!("`{service}` has {there} of {wanted} replicas: {trouble}");
+                let mut troubled = self.troubled.borrow_mut();
+                let (since, had) = *troubled
+                    .entry(service.to_owned())
+                    .and_modify(|(since, had)| {
+                        if *had != there {
+                            (*since, *had) = (Instant::now(), there);
+                        }
+                    })
+                    .or_insert((Instant::now(), there));
+                if since.elapsed() >= TROUBLE_LASTS && had == there {
+                    return Verdict::Failed {
+                        why: short,
+                        suspect: None,
+                    };
+                }
+                waiting.get_or_insert(short);
+            }
+            None if there != wanted => {
+                waiting.get_or_insert(format!("`{service}` has {there} of {wanted} replicas"));
+            }
+            None => {}
         }
         waiting.map_or(Verdict::Ready, Verdict::Waiting)
     }
@@ -399,6 +468,13 @@ impl Run<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn changed_before(service: &str, expected: u32, found: u32) -> Error {
+    Error::failed(format!(
+        "`{service}` was expected to have {expected}, but something else set it to {found} meanwhile"
+    ))
+    .hint("see what runs: rscale status")
 }
 
 fn changed_by_another(service: &str, wanted: u32, count: u32) -> Error {

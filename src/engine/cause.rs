@@ -15,6 +15,7 @@ pub fn explain(error: &CommandError) -> Error {
     if let CommandError::NotFound { program } = error {
         return Error::unusable(error.to_string()).hint(match program.as_str() {
             "docker" => "install Docker: https://docs.docker.com/engine/install/",
+            "kubectl" => "install it: https://kubernetes.io/docs/tasks/tools/#kubectl",
             _ => "name a Compose that is: rscale --compose-command 'docker compose' ...",
         });
     }
@@ -70,7 +71,9 @@ pub fn explain_reading(error: &CommandError) -> Error {
 pub fn already_gone(error: &CommandError) -> bool {
     let gone = |line: &str| {
         let line = line.to_lowercase();
-        line.contains("no such container") || line.contains("is already in progress")
+        line.contains("no such container")
+            || line.contains("is already in progress")
+            || line.starts_with("error from server (notfound): pods ")
     };
     let mut lines = error
         .stderr()
@@ -83,8 +86,14 @@ pub fn already_gone(error: &CommandError) -> bool {
 /// Whether a command could not be run in a container because that does not run any more.
 pub fn has_ended(error: &CommandError) -> bool {
     let said = error.stderr().to_lowercase();
-    said.contains("error")
-        && (said.contains("is not running") || said.contains("no such container"))
+    let signs = [
+        "is not running",
+        "no such container",
+        "(notfound): pods ",
+        "container not found",
+        "in a completed pod",
+    ];
+    said.contains("error") && signs.iter().any(|sign| said.contains(sign))
 }
 
 /// The error with its command cut: formats and ids make it long, and `-vv` logs it whole.
@@ -116,9 +125,15 @@ fn telling_line(said: &str, signs: &[&str]) -> Option<String> {
         .lines()
         .find(|line| line.to_lowercase().contains(signs[0]))?
         .trim();
+    // client-go logs errors as `E1121 15:45:58.146392   12990 memcache.go:265] "Unhandled Error" err="..."`.
+    if let Some((_, logged)) = line.split_once(" err=\"") {
+        return Some(logged.trim_end_matches('"').replace("\\\"", "\""));
+    }
     let line = line
         .trim_start_matches("Error response from daemon: ")
         .trim_start_matches("ERROR: ")
+        .trim_start_matches("Error from server (Forbidden): ")
+        .trim_start_matches("Error from server (NotFound): ")
         .trim_start_matches("error: ");
     Some(line.trim_end_matches('.').to_owned())
 }
@@ -230,6 +245,90 @@ mod tests {
     }
 
     #[test]
+    fn knows_the_failures_of_kubectl() {
+        for (sample, exit, message) in [
+            (
+                "unreachable",
+                Exit::Unusable,
+                "the Kubernetes API server cannot be reached: The connection to the server 127.0.0.1:9 was refused - did you specify the right host or port?",
+            ),
+            (
+                "unreachable-name",
+                Exit::Unusable,
+                "the Kubernetes API server cannot be reached: Unable to connect to the server: dial tcp: lookup nosuch.invalid on 192.0.2.53:53: no such host",
+            ),
+            (
+                "unreachable-hang",
+                Exit::Unusable,
+                "the Kubernetes API server cannot be reached: Unable to connect to the server: context deadline exceeded",
+            ),
+            (
+                "unreachable-hang-cut",
+                Exit::Unusable,
+                "the Kubernetes API server does not answer: couldn't get current server API group list: Get \"https://127.0.0.1:16599/api?timeout=2s\": context deadline exceeded",
+            ),
+            (
+                "wrong-context",
+                Exit::Unusable,
+                "kubectl has no such context: Error in configuration: context was not found for specified context: nosuch",
+            ),
+            (
+                "no-kubeconfig",
+                Exit::Unusable,
+                "kubectl knows no cluster: The connection to the server localhost:8080 was refused - did you specify the right host or port?",
+            ),
+            (
+                "broken-kubeconfig",
+                Exit::Unusable,
+                "the kubeconfig cannot be read: error loading config file \"kubeconfig\": yaml: line 1: did not find expected ',' or ']'",
+            ),
+            (
+                "bad-ca",
+                Exit::Unusable,
+                "the Kubernetes API server's certificate is not trusted: Unable to connect to the server: tls: failed to verify certificate: x509: certificate is valid for localhost, kubernetes, kubernetes.default, kubernetes.default.svc, not elsewhere.example",
+            ),
+            (
+                "unauthorized",
+                Exit::Unusable,
+                "the cluster does not know you: You must be logged in to the server (Unauthorized)",
+            ),
+            (
+                "unknown-certificate-user",
+                Exit::Unusable,
+                "the kubeconfig does not have that user: auth info \"nosuch\" does not exist",
+            ),
+            (
+                "no-credentials-prompt",
+                Exit::Unusable,
+                "the kubeconfig has no credentials for the cluster: EOF",
+            ),
+            (
+                "restricted-scale-current",
+                Exit::Failed,
+                "you may not do that in the cluster: deployments.apps \"secret\" is forbidden: User \"restricted-user\" cannot get resource \"deployments/scale\" in API group \"apps\" in the namespace \"restricted\"",
+            ),
+            (
+                "get-missing-namespace-one",
+                Exit::Unusable,
+                "the namespace does not exist: namespaces \"nosuch\" not found",
+            ),
+        ] {
+            let file = format!("tests/samples/kubernetes-1.36/errors/{sample}.txt");
+            let error = explain(&failed(&std::fs::read_to_string(file).unwrap()));
+            assert_eq!((error.exit, error.message.as_str()), (exit, message));
+            assert!(
+                error.hints.iter().any(|hint| hint.contains("kube")),
+                "{sample}"
+            );
+        }
+        let missing = explain(&CommandError::NotFound {
+            program: "kubectl".into(),
+        });
+        assert_eq!(missing.exit, Exit::Unusable);
+        assert!(missing.hints[0].contains("kubernetes.io"), "{missing:?}");
+    }
+
+    #[test]
     fn the_message_names_what_it_is_about() {
         let error = explain(&failed(
             "noise\nError response from daemon: No such image: shop-web:latest\n",
@@ -264,6 +363,14 @@ mod tests {
             ),
             (
                 "Error: No such container: a\nError: device or resource busy\n",
+                false,
+            ),
+            (
+                "Error from server (NotFound): pods \"web-648fdd67-hq4lq\" not found",
+                true,
+            ),
+            (
+                "Error from server (NotFound): namespaces \"nosuch\" not found",
                 false,
             ),
             ("", false),

@@ -210,6 +210,10 @@ impl Engine for Compose {
         format!("docker inspect {name}")
     }
 
+    fn replace(&self, names: &[&str]) -> String {
+        format!("docker restart {}", names.join(" "))
+    }
+
     fn logs(&self, _id: &str, name: &str, lines: u32) -> CommandSpec {
         Self::docker(["logs", "--tail", &lines.to_string(), name], READ_TIMEOUT)
     }

@@ -1,4 +1,4 @@
-//! The failures of Docker and Compose that rscale knows, as a table.
+//! The failures of Docker, Compose and kubectl that rscale knows, as a table.
 
 use crate::error::Exit;
 
@@ -26,8 +26,98 @@ const fn known(
 }
 
 /// The first match counts, so what is more special stands first. The texts are those of docker 20.10 to
-/// 28, Compose 1.29 to 2.40 and Docker Desktop.
+/// 28, Compose 1.29 to 2.40, Docker Desktop, and kubectl 1.20 to 1.36.
 pub const KNOWN: &[Known] = &[
+    known(
+        &["the connection to the server localhost:8080 was refused"],
+        Exit::Unusable,
+        "kubectl knows no cluster",
+        &[
+            "name a kubeconfig: export KUBECONFIG=~/.kube/config",
+            "see what it knows: kubectl config get-contexts",
+        ],
+    ),
+    known(
+        &["unable to connect to the server", "x509"],
+        Exit::Unusable,
+        "the Kubernetes API server's certificate is not trusted",
+        &["see how it is reached: kubectl config view --minify"],
+    ),
+    known(
+        &["getting credentials"],
+        Exit::Unusable,
+        "the program that the kubeconfig names for the login failed",
+        &["see which: kubectl config view --minify"],
+    ),
+    known(
+        &["the connection to the server", "was refused"],
+        Exit::Unusable,
+        "the Kubernetes API server cannot be reached",
+        &[
+            "kubectl cluster-info",
+            "another cluster: kubectl config get-contexts; rscale --context NAME ...",
+        ],
+    ),
+    known(
+        &["unable to connect to the server"],
+        Exit::Unusable,
+        "the Kubernetes API server cannot be reached",
+        &[
+            "kubectl cluster-info",
+            "another cluster: kubectl config get-contexts; rscale --context NAME ...",
+        ],
+    ),
+    known(
+        &["context was not found for specified context"],
+        Exit::Unusable,
+        "kubectl has no such context",
+        &["kubectl config get-contexts", "rscale --context NAME ..."],
+    ),
+    known(
+        &["error loading config file"],
+        Exit::Unusable,
+        "the kubeconfig cannot be read",
+        &["correct it; see it merged: kubectl config view"],
+    ),
+    known(
+        &["you must be logged in to the server"],
+        Exit::Unusable,
+        "the cluster does not know you",
+        &["see as whom you come: kubectl config view --minify; kubectl auth whoami"],
+    ),
+    known(
+        &["auth info", "does not exist"],
+        Exit::Unusable,
+        "the kubeconfig does not have that user",
+        &["kubectl config get-users"],
+    ),
+    known(
+        &["error: eof"],
+        Exit::Unusable,
+        "the kubeconfig has no credentials for the cluster",
+        &["see as whom you come: kubectl config view --minify"],
+    ),
+    known(
+        &["error from server (forbidden)"],
+        Exit::Failed,
+        "you may not do that in the cluster",
+        &["see what you may do: kubectl auth can-i --list"],
+    ),
+    known(
+        &["error from server (notfound): namespaces"],
+        Exit::Unusable,
+        "the namespace does not exist",
+        &["kubectl get namespaces", "rscale --namespace NAME ..."],
+    ),
+    known(
+        &["couldn't get current server api group list"],
+        Exit::Unusable,
+        "the Kubernetes API server does not answer",
+        &[
+            "kubectl cluster-info",
+            "another cluster: kubectl config get-contexts; rscale --context NAME ...",
+        ],
+    ),
     known(
         &[
             "open //./pipe/",

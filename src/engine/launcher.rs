@@ -12,6 +12,8 @@ pub enum Launcher {
     Local(CommandSpec),
     /// In a container: `docker exec`, then options, then the container's name, then the command.
     Exec(CommandSpec, String),
+    /// In a container, as the last words of a command that has no option for variables: `env` sets them there.
+    ExecEnv(CommandSpec),
     /// In a new container that has a name.
     Run {
         spec: CommandSpec,
@@ -47,6 +49,17 @@ impl Launcher {
             Self::Exec(spec, container) => {
                 let mut spec = spec.clone();
                 spec.args.extend(options().chain([container.clone()]));
+                spec.args.extend(words);
+                spec
+            }
+            Self::ExecEnv(spec) => {
+                let mut spec = spec.clone();
+                if !environment.is_empty() {
+                    let pairs = environment.iter();
+                    spec.args.push("env".to_owned());
+                    spec.args
+                        .extend(pairs.map(|(name, value)| format!("{name}={value}")));
+                }
                 spec.args.extend(words);
                 spec
             }

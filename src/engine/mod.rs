@@ -83,6 +83,19 @@ pub trait Engine {
     fn is_nothing(&self, _error: &CommandError) -> bool {
         false
     }
+    /// What a listing printed that failed in part and tells enough all the same.
+    fn printed_anyway<'e>(&self, _error: &'e CommandError) -> Option<&'e str> {
+        None
+    }
+    /// Fails where a project of which nothing is listed cannot exist; `None` where an empty one is like any
+    /// other.
+    fn existence(&self) -> Option<CommandSpec> {
+        None
+    }
+    /// Whether a failure of [`Engine::existence`] says that there is no such project.
+    fn is_missing(&self, _error: &CommandError) -> bool {
+        false
+    }
     /// Reads what the commands of [`Engine::listing`] printed, in their order.
     ///
     /// # Errors
@@ -104,6 +117,12 @@ pub trait Engine {
     fn look_at(&self, name: &str) -> String;
     /// Prints the last lines that a replica logged.
     fn logs(&self, id: &str, name: &str, lines: u32) -> CommandSpec;
+    /// The same of the replica's run before it was last restarted, where the engine keeps that apart.
+    fn earlier_logs(&self, _name: &str, _lines: u32) -> Option<CommandSpec> {
+        None
+    }
+    /// What can be typed to have a replica replaced that was drained and stays.
+    fn replace(&self, names: &[&str]) -> String;
 }
 
 /// An engine whose containers rscale handles one by one.
@@ -149,10 +168,22 @@ pub trait Containers: Engine {
     fn remove(&self, names: &[&str], volumes: bool) -> CommandSpec;
 }
 
+/// A command that tells an engine the counts of some services.
+#[derive(Debug, Clone)]
+pub struct Telling {
+    pub services: Vec<String>,
+    pub spec: CommandSpec,
+}
+
 /// An engine that is told counts and brings and takes replicas itself.
 pub trait Orchestrator: Engine {
     /// Tells the engine new counts; commands to be run at the same time, one or more services each.
-    fn scale(&self, project: &Project, step: &SetCounts) -> Vec<CommandSpec>;
+    fn scale(&self, project: &Project, step: &SetCounts) -> Vec<Telling>;
+    /// The count that the engine found in place of the one expected, where a telling failed because of that:
+    /// somebody else was quicker.
+    fn count_found(&self, _error: &CommandError) -> Option<u32> {
+        None
+    }
 
     /// Whether rscale can say which replicas go.
     fn supports_choice(&self) -> bool;
@@ -178,6 +209,10 @@ pub trait Orchestrator: Engine {
     /// An answer that is needed is none.
     fn facts(&self, project: &Project, counts: &Counts, answers: &[Answer]) -> Result<Facts>;
 
+    /// Whether a host that is no service of the project may be one that only the cluster knows.
+    fn names_hosts(&self, _host: &str) -> bool {
+        false
+    }
     /// How services are reached from this machine, as [`Orchestrator::enquiries`] asks.
     fn address_enquiries(
         &self,

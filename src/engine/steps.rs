@@ -63,16 +63,17 @@ fn removed(step: &Remove, engine: &dyn Containers) -> Vec<CommandSpec> {
 }
 
 fn told(project: &Project, step: &SetCounts, engine: &dyn Orchestrator) -> Vec<CommandSpec> {
-    let drains = step.leaving.iter();
-    let mut specs: Vec<CommandSpec> = drains
-        .flat_map(|leaving| before_the_end(leaving, engine))
-        .collect();
-    specs.extend(step.leaving.iter().filter_map(|leaving| {
+    let choices = step.leaving.iter().filter_map(|leaving| {
         let chosen = chosen(project, leaving);
         engine.prefer(project, &chosen, true)
-    }));
-    specs.extend(engine.scale(project, step));
-    specs
+    });
+    let drains = step.leaving.iter();
+    let drains = drains.flat_map(|leaving| before_the_end(leaving, engine));
+    let tellings = engine.scale(project, step).into_iter();
+    choices
+        .chain(drains)
+        .chain(tellings.map(|telling| telling.spec))
+        .collect()
 }
 
 /// The replicas of a project that go.

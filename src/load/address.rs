@@ -19,8 +19,12 @@ pub struct Host {
     /// Addresses of its running replicas; empty where they cannot be reached from here (an engine on
     /// another machine or inside of a virtual one).
     pub containers: Vec<IpAddr>,
+    /// Names and ports that lead to it from outside, by the port inside: those of load balancers.
+    pub named: BTreeMap<u16, (String, u16)>,
     /// Whether any replica runs.
     pub runs: bool,
+    /// What can be typed to have it reached from here, but for the ports.
+    pub hint: Option<String>,
 }
 
 /// Where to connect to.
@@ -74,8 +78,31 @@ impl Addresses {
             let inside = inside.map(|address| SocketAddr::new(*address, port));
             return Ok(endpoint(inside.collect()));
         }
+        if let Some((name, port)) = host.named.get(&port) {
+            return Ok(Endpoint {
+                host: name.clone(),
+                port: *port,
+                at: Vec::new(),
+            });
+        }
         let service = &host.service;
-        Err(if host.runs {
+        Err(if let Some(hint) = &host.hint {
+            let what = if host.runs {
+                "cannot be reached from here"
+            } else {
+                "does not run"
+            };
+            let error = Error::unusable(format!("`{service}` {what}"));
+            if host.runs {
+                error
+                    .hint(format!("beside this: {hint} {port}:{port}"))
+                    .hint(format!(
+                        "then name it in the test's address: 127.0.0.1:{port} in place of {name}:{port}"
+                    ))
+            } else {
+                error.hint(format!("start it: rscale {service}=1"))
+            }
+        } else if host.runs {
             Error::unusable(format!("`{service}` cannot be reached from here")).hint(format!(
                 "publish its port: services.{service}.ports: [\"127.0.0.1:{port}:{port}\"]"
             ))

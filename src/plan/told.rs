@@ -26,7 +26,11 @@ impl<'a> Way<'a> {
             .filter(|replica| !replica.leaving)
             .cloned()
             .collect();
-        let order = removal_order(&staying);
+        let mut order = removal_order(&staying);
+        let deployed = project.deployed.get(service);
+        if deployed.is_some_and(|deployed| deployed.highest_goes) {
+            order.sort_by_key(|(_, replica)| std::cmp::Reverse(replica.number));
+        }
         let victim = |(reason, replica): &(_, &Replica)| Victim {
             id: replica.id.clone(),
             name: replica.name.clone(),

@@ -1,5 +1,5 @@
-//! What every engine that keeps counts refuses: services that it does not have, and those whose count is not
-//! theirs to be set.
+//! What every engine that keeps counts refuses or warns of: services that it does not have, those whose count is not
+//! theirs to be set, updates under way, a grace that is not theirs.
 
 use super::{Finding, Question, Rule};
 use crate::project::declared::EngineName;
@@ -45,5 +45,77 @@ pub fn fixed_count(question: &Question, findings: &mut Vec<Finding>) {
                 ),
             ));
         }
+    }
+}
+
+/// Replicas are being replaced by newer ones while the count changes.
+pub fn rollout(question: &Question, findings: &mut Vec<Finding>) {
+    for (service, count) in question.services() {
+        let name = &service.name;
+        let Some(deployed) = question.project.deployed.get(name) else {
+            continue;
+        };
+        let Some(update) = &deployed.update else {
+            continue;
+        };
+        if count == i64::from(deployed.count) {
+            continue;
+        }
+        let hint = match question.project.engine {
+            EngineName::Kubernetes => format!("kubectl rollout status {}", deployed.object),
+            _ => format!("docker service ps {}", deployed.object),
+        };
+        let drained = count < i64::from(deployed.count) && service.policy.drain.is_some();
+        let message = match &update.stuck {
+            Some(stuck) => {
+                format!("the rollout of `{name}` {stuck}; new replicas may not come up either")
+            }
+            None if drained => format!(
+                "`{name}` is at a rollout, which has a say in which replicas go: others than the drained ones may"
+            ),
+            None => continue,
+        };
+        findings.push(Finding::warning(Rule::Rollout, service, message, hint));
+    }
+}
+
+/// A grace other than the one that the replicas were made with.
+pub fn stop_timeout(question: &Question, findings: &mut Vec<Finding>) {
+    for (service, count) in question.services() {
+        let name = &service.name;
+        let deployed = question.project.deployed.get(name);
+        let Some((deployed, has)) = deployed.and_then(|one| Some((one, one.grace?))) else {
+            continue;
+        };
+        let policy = service.policy.stop_timeout;
+        let Some(asked) = question.stop_timeout.or(policy) else {
+            continue;
+        };
+        if asked == has || count >= i64::from(deployed.count) {
+            continue;
+        }
+        let (engine, whose, export) = match question.project.engine {
+            EngineName::Kubernetes => (
+                "Kubernetes",
+                "`terminationGracePeriodSeconds` of the pods",
+                "kubernetes",
+            ),
+            _ => ("Swarm", "`stop_grace_period` of the service", "swarm"),
+        };
+        let typed = if question.stop_timeout.is_some() {
+            "`--stop-timeout`"
+        } else {
+            "`stop-timeout`"
+        };
+        findings.push(Finding::policy(
+            Rule::StopTimeout,
+            service,
+            format!(
+                "{typed} asks for {} and replicas of `{name}` have {}: on {engine} the {whose} decides",
+                crate::duration::show(asked),
+                crate::duration::show(has)
+            ),
+            format!("deploy it with that grace: rscale export {export}"),
+        ));
     }
 }

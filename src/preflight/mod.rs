@@ -10,6 +10,7 @@ mod detection;
 mod identity;
 mod image;
 mod invocation;
+mod kubernetes;
 mod limits;
 mod notation;
 mod ports;
@@ -135,6 +136,12 @@ pub enum Rule {
     Placement,
     Capacity,
     Drain,
+    Rollout,
+    StopTimeout,
+    Autoscaler,
+    DisruptionBudget,
+    Quota,
+    Rights,
 }
 
 impl Rule {
@@ -163,6 +170,12 @@ impl Rule {
             Self::Placement => "placement",
             Self::Capacity => "capacity",
             Self::Drain => "drain",
+            Self::Rollout => "rollout",
+            Self::StopTimeout => "stop-timeout",
+            Self::Autoscaler => "autoscaler",
+            Self::DisruptionBudget => "disruption-budget",
+            Self::Quota => "quota",
+            Self::Rights => "rights",
         }
     }
 }
@@ -256,6 +269,12 @@ const RULES_OF_CLUSTERS: &[RuleFn] = &[
     limits::current_replicas,
     cluster::not_deployed,
     cluster::fixed_count,
+    cluster::rollout,
+    cluster::stop_timeout,
+    kubernetes::autoscaler,
+    kubernetes::disruption_budget,
+    kubernetes::quota,
+    kubernetes::rights,
     roles::scheduler,
     roles::stateful,
     roles::one_shot,
@@ -494,6 +513,12 @@ services:
             Rule::Placement,
             Rule::Capacity,
             Rule::Drain,
+            Rule::Rollout,
+            Rule::StopTimeout,
+            Rule::Autoscaler,
+            Rule::DisruptionBudget,
+            Rule::Quota,
+            Rule::Rights,
         ] {
             let name = rule.as_str();
             let (_, section) = page

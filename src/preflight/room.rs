@@ -14,9 +14,15 @@ pub fn by_placement(service: &Deployed, machine: &Machine) -> Option<u32> {
 
 /// How many replicas of a service one node may have; `None` without a limit.
 pub fn most_per_node(service: &Deployed) -> Option<u32> {
-    let publishes = service.ports.iter().any(|port| port.by_node && port.published != 0);
+    let publishes = service
+        .ports
+        .iter()
+        .any(|port| port.by_node && port.published != 0);
     let by_port = publishes.then_some(1);
-    by_port.into_iter().chain(service.placement.most_per_node).min()
+    by_port
+        .into_iter()
+        .chain(service.placement.most_per_node)
+        .min()
 }
 
 fn left(service: &Deployed, machine: &Machine, most: u32) -> u32 {
@@ -41,8 +47,14 @@ pub fn placed(service: &Deployed, machine: &Machine) -> u32 {
 pub fn by_resources(placement: &Placement, machine: &Machine) -> u32 {
     let (each, all, taken) = (placement.reserved, machine.resources, machine.taken);
     [
-        (each.nano_cpus, all.nano_cpus.saturating_sub(taken.nano_cpus)),
-        (each.memory_bytes, all.memory_bytes.saturating_sub(taken.memory_bytes)),
+        (
+            each.nano_cpus,
+            all.nano_cpus.saturating_sub(taken.nano_cpus),
+        ),
+        (
+            each.memory_bytes,
+            all.memory_bytes.saturating_sub(taken.memory_bytes),
+        ),
     ]
     .into_iter()
     .filter_map(|(each, free)| free.checked_div(each))
@@ -60,14 +72,20 @@ pub fn on(service: &Deployed, machine: &Machine) -> u32 {
 /// Places replicas one by one where fewest of their service are, as Swarm does; gives how many found no room.
 pub fn place(service: &Deployed, count: u32, machines: &mut [Machine]) -> u32 {
     for done in 0..count {
-        let room = machines.iter_mut().filter(|machine| on(service, machine) > 0);
+        let room = machines
+            .iter_mut()
+            .filter(|machine| on(service, machine) > 0);
         let Some(machine) = room.min_by_key(|machine| placed(service, machine)) else {
             return count - done;
         };
         *machine.running.entry(service.object.clone()).or_default() += 1;
         machine.taken.nano_cpus += service.placement.reserved.nano_cpus;
         machine.taken.memory_bytes += service.placement.reserved.memory_bytes;
-        for port in service.ports.iter().filter(|port| port.by_node && port.published != 0) {
+        for port in service
+            .ports
+            .iter()
+            .filter(|port| port.by_node && port.published != 0)
+        {
             let port = (port.protocol.clone(), port.published);
             machine.ports.insert(port, service.object.clone());
         }
@@ -88,9 +106,10 @@ fn satisfies(machine: &Machine, constraint: &str) -> bool {
         return true;
     }
     let is_label = |key: &str| key.contains(".labels.");
-    let found = machine.traits.iter().find(|(name, _)| {
-        *name == key || (!is_label(name) && name.eq_ignore_ascii_case(key))
-    });
+    let found = machine
+        .traits
+        .iter()
+        .find(|(name, _)| *name == key || (!is_label(name) && name.eq_ignore_ascii_case(key)));
     let has = found.map_or("", |(_, value)| value.as_str());
     has.eq_ignore_ascii_case(value) == wanted
 }
@@ -159,7 +178,11 @@ mod tests {
             ("node.platform.os==windows", false),
             ("node.ip==10.0.0.0/8", true),
         ] {
-            assert_eq!(satisfies(&machine("node2"), constraint), expected, "{constraint}");
+            assert_eq!(
+                satisfies(&machine("node2"), constraint),
+                expected,
+                "{constraint}"
+            );
         }
     }
 
@@ -212,8 +235,13 @@ mod tests {
             ..Deployed::default()
         };
         let mut machines = [machine("node1"), machine("node2")];
-        machines[1].ports.insert(("tcp".into(), 8080), "other_web".into());
-        assert_eq!((on(&service, &machines[0]), on(&service, &machines[1])), (1, 0));
+        machines[1]
+            .ports
+            .insert(("tcp".into(), 8080), "other_web".into());
+        assert_eq!(
+            (on(&service, &machines[0]), on(&service, &machines[1])),
+            (1, 0)
+        );
         assert_eq!(place(&service, 2, &mut machines), 1);
         assert_eq!(on(&service, &machines[0]), 0);
     }

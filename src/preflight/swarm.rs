@@ -52,11 +52,16 @@ pub fn placement(question: &Question, findings: &mut Vec<Finding>) {
     for (service, deployed, count) in growing(question) {
         let name = &service.name;
         if takes_none {
-            let states = nodes.iter().map(|node| format!("{} ({})", node.name, node.state));
+            let states = nodes
+                .iter()
+                .map(|node| format!("{} ({})", node.name, node.state));
             findings.push(Finding::policy(
                 Rule::Placement,
                 service,
-                format!("no node takes a replica of `{name}`: {}", named(states.collect())),
+                format!(
+                    "no node takes a replica of `{name}`: {}",
+                    named(states.collect())
+                ),
                 format!("docker node update --availability active {}", nodes[0].name),
             ));
             continue;
@@ -90,7 +95,10 @@ fn fit(count: i64) -> String {
 }
 
 fn because(deployed: &Deployed, machines: &[Machine]) -> String {
-    let ready = machines.iter().filter(|machine| machine.schedulable).count();
+    let ready = machines
+        .iter()
+        .filter(|machine| machine.schedulable)
+        .count();
     let eligible: Vec<&Machine> = machines
         .iter()
         .filter(|machine| room::by_placement(deployed, machine).is_some())
@@ -98,19 +106,33 @@ fn because(deployed: &Deployed, machines: &[Machine]) -> String {
     let placement = &deployed.placement;
     let mut because = format!("of {} ", nodes(machines.len()));
     because += &if ready == machines.len() {
-        if ready == 1 { "this one takes replicas" } else { "all take replicas" }.to_owned()
+        if ready == 1 {
+            "this one takes replicas"
+        } else {
+            "all take replicas"
+        }
+        .to_owned()
     } else {
-        format!("{ready} {} replicas", if ready == 1 { "takes" } else { "take" })
+        format!(
+            "{ready} {} replicas",
+            if ready == 1 { "takes" } else { "take" }
+        )
     };
     if eligible.len() < ready {
         let constraints = placement.constraints.iter().map(|one| format!("`{one}`"));
         let mut wanted: Vec<String> = constraints.collect();
         let platforms = placement.platforms.iter();
-        wanted.extend(platforms.map(|(os, architecture)| format!("the platform {os}/{architecture}")));
+        wanted.extend(
+            platforms.map(|(os, architecture)| format!("the platform {os}/{architecture}")),
+        );
         because += &format!(
             ", {} {} {}",
             eligible.len(),
-            if eligible.len() == 1 { "satisfies" } else { "satisfy" },
+            if eligible.len() == 1 {
+                "satisfies"
+            } else {
+                "satisfy"
+            },
             wanted.join(" and ")
         );
     }
@@ -140,9 +162,9 @@ fn advice(name: &str, deployed: &Deployed, machines: &[Machine], possible: i64) 
         let label = key.trim().strip_prefix("node.labels.")?;
         Some(format!("{label}={}", value.trim()))
     });
-    let outsider = machines.iter().find(|machine| {
-        machine.schedulable && room::by_placement(deployed, machine).is_none()
-    });
+    let outsider = machines
+        .iter()
+        .find(|machine| machine.schedulable && room::by_placement(deployed, machine).is_none());
     let fewer = format!("rscale {name}={possible}");
     match (idle, label, outsider) {
         (Some(idle), ..) => format!(
@@ -153,7 +175,9 @@ fn advice(name: &str, deployed: &Deployed, machines: &[Machine], possible: i64) 
             "let another node take it: docker node update --label-add {label} {}; or {fewer}",
             outsider.name
         ),
-        _ => format!("{fewer}, or change services.{name}.deploy.placement or its ports, and deploy again"),
+        _ => format!(
+            "{fewer}, or change services.{name}.deploy.placement or its ports, and deploy again"
+        ),
     }
 }
 
@@ -298,7 +322,10 @@ pub fn own_grace(question: &Question, findings: &mut Vec<Finding>) {
         let deployed = question.project.deployed.get(name);
         let own = deployed.and_then(|one| one.grace).unwrap_or(OWN_GRACE);
         let typed = question.stop_timeout.map(|grace| ("--stop-timeout", grace));
-        let policy = service.policy.stop_timeout.map(|grace| ("stop-timeout", grace));
+        let policy = service
+            .policy
+            .stop_timeout
+            .map(|grace| ("stop-timeout", grace));
         let Some((what, wanted)) = typed.or(policy).filter(|(_, grace)| *grace != own) else {
             continue;
         };
@@ -336,7 +363,10 @@ pub fn refresh_elsewhere(question: &Question, findings: &mut Vec<Finding>) {
     let project = question.project;
     for service in balancers::changed(question) {
         for refresh in &service.policy.refresh {
-            let other = refresh.project.as_ref().filter(|other| *other != project.name());
+            let other = refresh
+                .project
+                .as_ref()
+                .filter(|other| *other != project.name());
             let targets: &[Replica] = match other {
                 None => project.replicas(&refresh.service),
                 Some(other) => {

@@ -104,6 +104,12 @@ impl Project {
         u32::try_from(self.replicas(service).len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether the engine is replacing replicas of a service by such of a newer template.
+    pub fn is_updating(&self, service: &str) -> bool {
+        let deployed = self.deployed.get(service);
+        deployed.is_some_and(|deployed| deployed.update.is_some())
+    }
+
     /// Services that have containers but are not in the file.
     pub fn orphans(&self) -> impl Iterator<Item = (&str, &[Replica])> {
         self.replicas

@@ -20,6 +20,13 @@ pub struct Observed {
     pub nodes: Vec<Node>,
 }
 
+impl Observed {
+    /// Whether there is nothing of the project at all.
+    pub fn is_empty(&self) -> bool {
+        self.replicas.is_empty() && self.deployed.is_empty() && self.failures.is_empty()
+    }
+}
+
 impl From<Vec<Replica>> for Observed {
     fn from(replicas: Vec<Replica>) -> Self {
         Self {

@@ -37,7 +37,7 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
                 state: if is_done(project, &service.name) {
                     ServiceState::Ok
                 } else {
-                    row.state
+                    state(replicas, desired)
                 },
                 min: service.policy.min,
                 max: service.policy.max,
@@ -96,7 +96,7 @@ fn row(name: &str, declared: u32, replicas: &[Replica]) -> StatusService {
         replicas: existing,
         running: count(replicas, Replica::is_running),
         healthy: healthy(replicas),
-        state: state(replicas),
+        state: state(replicas, None),
         drift: existing != declared,
         min: None,
         max: None,
@@ -147,21 +147,27 @@ fn container(replica: &Replica) -> StatusContainer {
     }
 }
 
-fn state(replicas: &[Replica]) -> ServiceState {
+/// `desired` is the count that an engine keeps by itself: there, replicas that do not run yet are on their way.
+fn state(replicas: &[Replica], desired: Option<u32>) -> ServiceState {
+    let staying = || replicas.iter().filter(|replica| !replica.leaving);
     let starting = |replica: &Replica| {
-        replica.state == State::Restarting || replica.health == Some(Health::Starting)
+        let on_its_way = match replica.state {
+            State::Restarting => true,
+            State::Created => desired.is_some(),
+            _ => replica.health == Some(Health::Starting),
+        };
+        on_its_way && !replica.failing
     };
-    if !replicas
-        .iter()
-        .any(|replica| replica.is_running() || starting(replica))
-    {
-        ServiceState::Stopped
-    } else if replicas
-        .iter()
-        .any(|replica| !replica.is_good() && !starting(replica))
-    {
+    let missing = desired.is_some_and(|desired| staying().count() < desired as usize);
+    if !staying().any(|replica| replica.is_running() || starting(replica)) {
+        if desired.unwrap_or(0) > 0 {
+            ServiceState::Degraded
+        } else {
+            ServiceState::Stopped
+        }
+    } else if missing || staying().any(|replica| !replica.is_good() && !starting(replica)) {
         ServiceState::Degraded
-    } else if replicas.iter().any(starting) {
+    } else if staying().any(starting) {
         ServiceState::Starting
     } else {
         ServiceState::Ok
@@ -209,7 +215,38 @@ mod tests {
                 ServiceState::Degraded,
             ),
         ] {
-            assert_eq!(state(&replicas), expected, "{replicas:?}");
+            assert_eq!(state(&replicas, None), expected, "{replicas:?}");
+        }
+    }
+
+    #[test]
+    fn an_engine_that_keeps_counts_is_still_at_it_or_has_failed() {
+        let run = replica("web", State::Running, None);
+        let created = replica("web", State::Created, None);
+        let failing = Replica {
+            failing: true,
+            ..created.clone()
+        };
+        let leaving = Replica {
+            leaving: true,
+            ..replica("web", State::Exited, None)
+        };
+        for (replicas, desired, expected) in [
+            (vec![], 0, ServiceState::Stopped),
+            (vec![], 1, ServiceState::Degraded),
+            (vec![run.clone()], 1, ServiceState::Ok),
+            (vec![run.clone(), leaving], 1, ServiceState::Ok),
+            (vec![run.clone()], 2, ServiceState::Degraded),
+            (
+                vec![run.clone(), created.clone()],
+                2,
+                ServiceState::Starting,
+            ),
+            (vec![created], 1, ServiceState::Starting),
+            (vec![run, failing.clone()], 2, ServiceState::Degraded),
+            (vec![failing], 1, ServiceState::Degraded),
+        ] {
+            assert_eq!(state(&replicas, Some(desired)), expected, "{replicas:?}");
         }
     }
 

@@ -1,16 +1,21 @@
 //! Kubernetes: Deployments and StatefulSets are told counts through kubectl; every command that rscale runs, and
 //! why so.
 
+mod facts;
 mod listing;
+mod object;
+mod pod;
+mod reach;
+mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::compose::Compose;
 use super::launcher::Launcher;
-use super::{Answer, Control, Engine, Orchestrator};
+use super::{Answer, Control, Engine, Orchestrator, Telling};
 use crate::error::{Error, Result};
-use crate::exec::{CommandSpec, OnInterrupt};
+use crate::exec::{CommandError, CommandSpec, OnInterrupt};
 use crate::load::address::Host;
 use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
@@ -23,6 +28,9 @@ use crate::project::workload::Place;
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time limit of short changes.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one answer of the API server may take; a listing comes in parts of 500 objects. kubectl itself would
+/// wait for ever.
+const ANSWER_TIMEOUT: &str = "--request-timeout=10s";
 /// What the ReplicaSet controller takes away first: the pods whose deletion costs least; 0 is usual.
 /// <https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost>
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -39,6 +47,17 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// A request that is answered at once.
+    fn request<A: Into<String>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        timeout: Duration,
+    ) -> CommandSpec {
+        let mut spec = self.kubectl(args, timeout);
+        spec.args.push(ANSWER_TIMEOUT.to_owned());
+        spec
+    }
+
     fn kubectl<A: Into<String>>(
         &self,
         args: impl IntoIterator<Item = A>,
@@ -73,11 +92,37 @@ impl Engine for Kubernetes {
 
     fn listing(&self, _project: &str) -> Vec<CommandSpec> {
         let kinds = "deployments,statefulsets,pods";
-        vec![self.kubectl(["get", kinds, "--output", "json"], READ_TIMEOUT)]
+        vec![self.request(["get", kinds, "--output", "json"], READ_TIMEOUT)]
+    }
+
+    fn printed_anyway<'e>(&self, error: &'e CommandError) -> Option<&'e str> {
+        // Who may see only one of the two kinds has only services of that kind.
+        let CommandError::Failed { stdout, stderr, .. } = error else {
+            return None;
+        };
+        let mut lines = stderr.lines().filter(|line| !line.trim().is_empty());
+        let line = lines.next()?;
+        let one_kind = ["deployments.apps", "statefulsets.apps"]
+            .iter()
+            .any(|kind| line.starts_with(&format!("Error from server (Forbidden): {kind} ")));
+        (one_kind && lines.next().is_none()).then_some(stdout)
+    }
+
+    fn existence(&self) -> Option<CommandSpec> {
+        // A list of what is in a namespace that does not exist is empty; a single object's namespace is looked for.
+        // Every namespace has this one, and whoever may list pods need not be allowed to get namespaces.
+        let account = ["get", "serviceaccount", "default", "--output", "name"];
+        Some(self.request(account, READ_TIMEOUT))
+    }
+
+    fn is_missing(&self, error: &CommandError) -> bool {
+        let missing = "Error from server (NotFound): namespaces";
+        error.stderr().lines().any(|line| line.starts_with(missing))
     }
 
     fn parse_listing(&self, _project: &str, outputs: &[String]) -> Result<Observed> {
-        listing::parse(outputs.first().map_or("", String::as_str)).map_err(|error| {
+        let text = outputs.first().map(String::as_str).unwrap_or_default();
+        listing::parse(text).map_err(|error| {
             Error::unusable("what `kubectl get` printed cannot be read").detail(error.to_string())
         })
     }
@@ -95,12 +140,16 @@ impl Engine for Kubernetes {
             .on_interrupt(OnInterrupt::Finish)
     }
 
-    fn launcher(&self, place: &Place, _container: &str) -> Result<Launcher> {
+    fn launcher(&self, place: &Place, container: &str) -> Result<Launcher> {
         match place {
             Place::Local => Ok(Launcher::Local(CommandSpec::new("", [""; 0], READ_TIMEOUT))),
-            Place::Exec(service) | Place::Run(service) => Err(Error::unusable(format!(
-                "commands in `{service}` cannot be run on kubernetes yet"
-            ))),
+            Place::Exec(_) => Ok(Launcher::ExecEnv(
+                self.kubectl(["exec", container, "--"], READ_TIMEOUT),
+            )),
+            Place::Run(service) => Err(Error::unusable(format!(
+                "a pod of its own for `{service}` cannot be run on kubernetes"
+            ))
+            .hint("run the command in a replica instead: exec, see docs/drivers.md")),
         }
     }
 
@@ -110,13 +159,24 @@ impl Engine for Kubernetes {
     }
 
     fn logs(&self, _id: &str, name: &str, lines: u32) -> CommandSpec {
-        self.kubectl(["logs", "--tail", &lines.to_string(), name], READ_TIMEOUT)
+        self.request(["logs", "--tail", &lines.to_string(), name], READ_TIMEOUT)
+    }
+
+    fn earlier_logs(&self, name: &str, lines: u32) -> Option<CommandSpec> {
+        let lines = lines.to_string();
+        let words = ["logs", "--previous", "--tail", &lines, name];
+        Some(self.request(words, READ_TIMEOUT))
+    }
+
+    fn replace(&self, names: &[&str]) -> String {
+        let words = ["delete", "pod"].into_iter().chain(names.iter().copied());
+        self.kubectl(words, CHANGE_TIMEOUT).to_string()
     }
 }
 
 impl Orchestrator for Kubernetes {
-    fn scale(&self, project: &Project, step: &SetCounts) -> Vec<CommandSpec> {
-        let specs = step.counts.iter().map(|(service, count)| {
+    fn scale(&self, project: &Project, step: &SetCounts) -> Vec<Telling> {
+        let tellings = step.counts.iter().map(|(service, count)| {
             let deployed = project.deployed.get(service);
             let object = deployed.map_or_else(
                 || format!("deployment/{service}"),
@@ -127,10 +187,23 @@ impl Orchestrator for Kubernetes {
             if let Some(from) = step.from.get(service) {
                 args.push(format!("--current-replicas={from}"));
             }
-            self.kubectl(args, CHANGE_TIMEOUT)
-                .on_interrupt(OnInterrupt::Finish)
+            let spec = self.request(args, CHANGE_TIMEOUT);
+            Telling {
+                services: vec![service.clone()],
+                spec: spec.on_interrupt(OnInterrupt::Finish),
+            }
         });
-        specs.collect()
+        tellings.collect()
+    }
+
+    fn count_found(&self, error: &CommandError) -> Option<u32> {
+        // kubectl's own words (pkg/scale, `PreconditionError`): `Expected replicas to be 7, was 3`.
+        let said = error.stderr().trim();
+        let (_, found) = said
+            .split_once("Expected replicas to be ")?
+            .1
+            .split_once(", was ")?;
+        found.trim().parse().ok()
     }
 
     fn supports_choice(&self) -> bool {
@@ -143,7 +216,7 @@ impl Orchestrator for Kubernetes {
             .iter()
             .filter(|replica| {
                 let deployed = project.deployed.get(&replica.service);
-                deployed.is_some_and(|deployed| deployed.object.starts_with("deployment/"))
+                deployed.is_some_and(|deployed| !deployed.highest_goes)
             })
             .map(|replica| replica.name.as_str())
             .collect();
@@ -157,7 +230,7 @@ impl Orchestrator for Kubernetes {
         } else {
             args.push(format!("{DELETION_COST}-"));
         }
-        let spec = self.kubectl(args, CHANGE_TIMEOUT);
+        let spec = self.request(args, CHANGE_TIMEOUT);
         Some(spec.on_interrupt(OnInterrupt::Finish))
     }
 
@@ -169,19 +242,47 @@ impl Orchestrator for Kubernetes {
         Ok(Vec::new())
     }
 
-    fn enquiries(&self, _: &Project, _: &Counts, _: &[Answer]) -> Vec<CommandSpec> {
-        Vec::new()
+    fn enquiries(
+        &self,
+        project: &Project,
+        counts: &Counts,
+        answers: &[Answer],
+    ) -> Vec<CommandSpec> {
+        let enquiries = facts::enquiries(project, counts, answers).into_iter();
+        enquiries
+            .map(|words| self.request(words, READ_TIMEOUT))
+            .collect()
     }
 
-    fn facts(&self, _: &Project, _: &Counts, _: &[Answer]) -> Result<Facts> {
-        Ok(Facts::default())
+    fn facts(&self, project: &Project, counts: &Counts, answers: &[Answer]) -> Result<Facts> {
+        Ok(Facts {
+            kubernetes: facts::read(project, counts, answers),
+            ..Facts::default()
+        })
     }
 
-    fn address_enquiries(&self, _: &Project, _: &BTreeSet<&str>, _: &[Answer]) -> Vec<CommandSpec> {
-        Vec::new()
+    fn names_hosts(&self, host: &str) -> bool {
+        reach::is_inside(host)
     }
 
-    fn hosts(&self, _: &Project, _: &BTreeSet<&str>, _: &[Answer]) -> BTreeMap<String, Host> {
-        BTreeMap::new()
+    fn address_enquiries(
+        &self,
+        _project: &Project,
+        services: &BTreeSet<&str>,
+        answers: &[Answer],
+    ) -> Vec<CommandSpec> {
+        let words = reach::enquiries(services, answers).into_iter();
+        words
+            .map(|words| self.request(words, READ_TIMEOUT))
+            .collect()
+    }
+
+    fn hosts(
+        &self,
+        project: &Project,
+        services: &BTreeSet<&str>,
+        answers: &[Answer],
+    ) -> BTreeMap<String, Host> {
+        reach::hosts(project, services, answers)
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::cause::explain_reading;
 use super::compose::Compose;
 use super::launcher::Launcher;
-use super::{Answer, Control, Engine, Orchestrator};
+use super::{Answer, Control, Engine, Orchestrator, Telling};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandSpec, OnInterrupt};
 use crate::load::address::Host;
@@ -107,6 +107,15 @@ impl Engine for Swarm {
         format!("docker service ps --no-trunc {service}")
     }
 
+    fn replace(&self, names: &[&str]) -> String {
+        let services = names
+            .iter()
+            .map(|name| name.rsplit_once('.').map_or(*name, |(service, _)| service));
+        let services: BTreeSet<&str> = services.collect();
+        let services: Vec<&str> = services.into_iter().collect();
+        format!("docker service update --force {}", services.join(" "))
+    }
+
     fn logs(&self, id: &str, _name: &str, lines: u32) -> CommandSpec {
         let lines = lines.to_string();
         Self::docker(
@@ -117,7 +126,7 @@ impl Engine for Swarm {
 }
 
 impl Orchestrator for Swarm {
-    fn scale(&self, project: &Project, step: &SetCounts) -> Vec<CommandSpec> {
+    fn scale(&self, project: &Project, step: &SetCounts) -> Vec<Telling> {
         // Detached: its own wait has no time limit, and takes five seconds more than the replicas do.
         let mut args = vec!["service".to_owned(), "scale".into(), "--detach".into()];
         args.extend(step.counts.iter().map(|(service, count)| {
@@ -126,7 +135,10 @@ impl Orchestrator for Swarm {
             format!("{object}={count}")
         }));
         let spec = CommandSpec::new("docker", args, CHANGE_TIMEOUT);
-        vec![spec.on_interrupt(OnInterrupt::Finish)]
+        vec![Telling {
+            services: step.counts.keys().cloned().collect(),
+            spec: spec.on_interrupt(OnInterrupt::Finish),
+        }]
     }
 
     fn supports_choice(&self) -> bool {
@@ -283,8 +295,8 @@ fn host(project: &Project, service: &str, nodes: &BTreeMap<String, IpAddr>) -> H
     Host {
         service: service.to_owned(),
         published,
-        containers: Vec::new(),
         runs: !running.is_empty(),
+        ..Host::default()
     }
 }
 

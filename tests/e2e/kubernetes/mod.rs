@@ -4,7 +4,9 @@
 mod conflict;
 mod drain;
 mod failure;
+mod load;
 mod look;
+mod refuse;
 mod scale;
 mod unreachable;
 

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::access;
 use super::answer::Answer;
 use super::controller;
 use super::kind::{KEDA, Kind, discovery};
@@ -17,8 +18,8 @@ pub fn answer(world: &mut World, request: &Request) -> Answer {
     {
         return Answer::json(&document);
     }
-    if request.path == "apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
-        return review(world, &request.body);
+    if let Some(review) = request.path.strip_prefix("apis/authorization.k8s.io/v1/") {
+        return access::review(world, review, &request.body);
     }
     let Some(target) = Target::parse(&request.path) else {
         return Answer::no_such_path();
@@ -60,25 +61,6 @@ pub fn answer(world: &mut World, request: &Request) -> Answer {
         ("delete", None) => delete(world, request, &key),
         (verb, part) => Answer::unsupported(&format!("{verb} {part:?}")),
     }
-}
-
-/// Whether the user may: `kubectl auth can-i`.
-fn review(world: &World, review: &Value) -> Answer {
-    let attributes = &review["spec"]["resourceAttributes"];
-    let text = |field: &str| attributes[field].as_str().unwrap_or_default().to_owned();
-    let resource = match text("subresource").as_str() {
-        "" => text("resource"),
-        part => format!("{}/{part}", text("resource")),
-    };
-    let denied = world.denied.contains(&(text("verb"), resource));
-    let status = if denied {
-        json!({"allowed": false})
-    } else {
-        json!({"allowed": true, "reason": "RBAC: allowed by ClusterRoleBinding \"tester\""})
-    };
-    let mut answer = review.clone();
-    merge(&mut answer, &json!({"status": status}));
-    Answer::coded(201, &answer)
 }
 
 fn list(world: &World, request: &Request, target: &Target) -> Answer {

@@ -1,6 +1,9 @@
 //! What engines that keep counts themselves know beyond replicas: the deployed services, the nodes, and
 //! what the preflight asks of a cluster.
 
+pub mod kubernetes;
+pub mod quantity;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,6 +24,14 @@ pub struct Deployed {
     pub grace: Option<Duration>,
     /// Whether the engine itself runs a command in replicas that go, before they are stopped.
     pub has_pre_stop: bool,
+    /// Whether the replica with the highest number goes first, whatever state it is in.
+    pub highest_goes: bool,
+    /// It is getting new replicas in place of such of an older template.
+    pub update: Option<Update>,
+    /// Why the engine cannot make more replicas of it, in its own words: a quota is used up.
+    pub trouble: Option<String>,
+    /// What each of its pods is made from.
+    pub pod: kubernetes::PodTemplate,
     /// What the engine knows of it that a compose file would say; used where there is no file.
     pub as_declared: Service,
     /// Whether a replica that runs has passed a healthcheck: the engine counts no other as running.
@@ -61,6 +72,13 @@ pub struct PublishedPort {
     pub by_node: bool,
 }
 
+/// Replicas being replaced by such of a newer template.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Why it does not get on, as in "its rollout ...".
+    pub stuck: Option<String>,
+}
+
 /// A machine of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
@@ -82,6 +100,7 @@ pub struct Node {
 pub struct Facts {
     /// The machines in detail, where the placement of replicas depends on them.
     pub machines: Vec<Machine>,
+    pub kubernetes: kubernetes::Facts,
 }
 
 /// A machine with what decides about the replicas that it can take.
