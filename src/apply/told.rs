@@ -170,6 +170,10 @@ impl Run<'_> {
         let mut rest = FIRST_LOOK;
         loop {
             let now = self.now().await?;
+            let count = now.count(service);
+            if count != wanted {
+                return Err(Stop::new(changed_by_another(service, wanted, count)).at(service));
+            }
             let replicas = now.replicas(service);
             let left: Vec<&Replica> = replicas.iter().filter(|replica| replica.leaving).collect();
             let staying = replicas.len() - left.len();

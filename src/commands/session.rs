@@ -80,15 +80,19 @@ impl<'a> Session<'a> {
             .hint("which docker engine: DOCKER_CONTEXT or DOCKER_HOST"));
         }
         let (context, namespace) = (options.context.clone(), options.namespace.clone());
-        let address = match name {
-            EngineName::Compose | EngineName::Swarm => host::engine_address(),
-            EngineName::Kubernetes => host::cluster_address(context.as_deref()),
-        };
-        let likely_name = match (name, &file) {
-            (EngineName::Kubernetes, None) => {
-                namespace.clone().unwrap_or_else(|| "default".to_owned())
+        let (address, likely_name) = match name {
+            EngineName::Compose | EngineName::Swarm => (host::engine_address(), likely_name),
+            EngineName::Kubernetes => {
+                let place = host::cluster(context.as_deref());
+                let namespace = namespace.clone().or(place.namespace);
+                let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+                let server = place.server.or_else(|| context.clone());
+                (
+                    format!("kubernetes:{}/{namespace}", server.unwrap_or_default()),
+                    // Without a file the namespace is the project.
+                    if file.is_some() { likely_name } else { namespace },
+                )
             }
-            _ => likely_name,
         };
         let engine: Box<dyn Engine> = match (name, &file) {
             (EngineName::Compose, Some(compose)) => Box::new(compose.clone()),

@@ -1,10 +1,12 @@
 //! What the machine that rscale runs on says, besides commands: listening ports, the Compose binary,
-//! the engine's address, configurations that are mounted into containers.
+//! the engine's address, kubectl's context, configurations that are mounted into containers.
 
 use std::collections::BTreeSet;
 use std::env;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use crate::engine::kubernetes::config::{self, Place};
 
 /// The ports that something listens on at the engine's machine, by protocol (`tcp`, `udp`).
 ///
@@ -53,10 +55,23 @@ pub fn engine_address() -> String {
     }
 }
 
-/// Which cluster kubectl is at, in words that two runs agree on.
-pub fn cluster_address(context: Option<&str>) -> String {
-    let file = non_empty("KUBECONFIG").unwrap_or_default();
-    format!("kubernetes:{file}:{}", context.unwrap_or_default())
+/// Where kubectl is: the cluster and the namespace of a context, else of its current one.
+pub fn cluster(context: Option<&str>) -> Place {
+    let files: Vec<PathBuf> = match env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
+        Some(named) => env::split_paths(&named).collect(),
+        None => env::home_dir()
+            .map(|home| home.join(".kube").join("config"))
+            .into_iter()
+            .collect(),
+    };
+    let texts = files.iter().filter_map(|file| beginning(file));
+    let mut place = config::place(&texts.collect::<Vec<_>>(), context);
+    if place.server.is_none() && context.is_none() {
+        // Inside of a pod kubectl is where the pod is.
+        let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
+        place.namespace = beginning(account).map(|text| text.trim().to_owned());
+    }
+    place
 }
 
 fn current_context() -> Option<String> {
@@ -136,7 +151,7 @@ fn is_executable(file: &Path) -> bool {
 }
 
 /// Bytes of a configuration that are read.
-const CONFIGURATION_LIMIT: u64 = 256 * 1024;
+const CONFIGURATION_LIMIT: u64 = 1024 * 1024;
 
 /// The text of a configuration: of a file, or of the files right in a folder. `None` when there is
 /// nothing to read.

@@ -1,6 +1,7 @@
 //! Kubernetes: Deployments and StatefulSets are told counts through kubectl; every command that rscale runs, and
 //! why so.
 
+pub mod config;
 mod facts;
 mod listing;
 mod object;
@@ -211,12 +212,17 @@ impl Orchestrator for Kubernetes {
     }
 
     fn prefer(&self, project: &Project, replicas: &[&Replica], first: bool) -> Option<CommandSpec> {
-        // StatefulSets always lose their highest number.
+        // StatefulSets always lose their highest number, and where all go there is nothing to choose.
+        let all_go = |service: &str| {
+            let mut all = project.replicas(service).iter();
+            first && all.all(|one| one.leaving || replicas.iter().any(|other| other.id == one.id))
+        };
         let chosen: Vec<&str> = replicas
             .iter()
             .filter(|replica| {
                 let deployed = project.deployed.get(&replica.service);
                 deployed.is_some_and(|deployed| !deployed.highest_goes)
+                    && !all_go(&replica.service)
             })
             .map(|replica| replica.name.as_str())
             .collect();

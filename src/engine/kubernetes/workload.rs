@@ -89,7 +89,10 @@ fn update_of_deployment(object: &Object) -> Option<Update> {
         });
     }
     (mixed || late.is_some()).then(|| Update {
-        stuck: late.map(|one| format!("does not get on: {}", one.message)),
+        stuck: late.map(|one| {
+            let message = one.message.trim_end_matches('.');
+            format!("does not get on: {message}")
+        }),
     })
 }
 

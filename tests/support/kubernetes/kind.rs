@@ -162,10 +162,15 @@ pub fn discovery(path: &str, keda: bool) -> Option<Value> {
                 .flat_map(resources)
                 .collect();
             if wanted == "authorization.k8s.io/v1" {
-                resources.push(json!({
-                    "name": "selfsubjectaccessreviews", "singularName": "selfsubjectaccessreview",
-                    "namespaced": false, "kind": "SelfSubjectAccessReview", "verbs": ["create"],
-                }));
+                for (name, kind) in [
+                    ("selfsubjectaccessreview", "SelfSubjectAccessReview"),
+                    ("selfsubjectrulesreview", "SelfSubjectRulesReview"),
+                ] {
+                    resources.push(json!({
+                        "name": format!("{name}s"), "singularName": name, "namespaced": false, "kind": kind,
+                        "verbs": ["create"],
+                    }));
+                }
             }
             (!resources.is_empty()).then(|| {
                 json!({

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::access;
 use super::answer::Answer;
 use super::controller;
 use super::kind::{KEDA, Kind, discovery};
@@ -17,8 +18,8 @@ pub fn answer(world: &mut World, request: &Request) -> Answer {
     {
         return Answer::json(&document);
     }
-    if request.path == "apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
-        return review(world, &request.body);
+    if let Some(review) = request.path.strip_prefix("apis/authorization.k8s.io/v1/") {
+        return access::review(world, review, &request.body);
     }
     let Some(target) = Target::parse(&request.path) else {
         return Answer::no_such_path();
@@ -60,25 +61,6 @@ pub fn answer(world: &mut World, request: &Request) -> Answer {
         ("delete", None) => delete(world, request, &key),
         (verb, part) => Answer::unsupported(&format!("{verb} {part:?}")),
     }
-}
-
-/// Whether the user may: `kubectl auth can-i`.
-fn review(world: &World, review: &Value) -> Answer {
-    let attributes = &review["spec"]["resourceAttributes"];
-    let text = |field: &str| attributes[field].as_str().unwrap_or_default().to_owned();
-    let resource = match text("subresource").as_str() {
-        "" => text("resource"),
-        part => format!("{}/{part}", text("resource")),
-    };
-    let denied = world.denied.contains(&(text("verb"), resource));
-    let status = if denied {
-        json!({"allowed": false})
-    } else {
-        json!({"allowed": true, "reason": "RBAC: allowed by ClusterRoleBinding \"tester\""})
-    };
-    let mut answer = review.clone();
-    merge(&mut answer, &json!({"status": status}));
-    Answer::coded(201, &answer)
 }
 
 fn list(world: &World, request: &Request, target: &Target) -> Answer {
@@ -133,17 +115,23 @@ fn scale(world: &World, key: &Key) -> Value {
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    json!({
+    let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {
             "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"],
         },
-        "spec": {"replicas": object["spec"]["replicas"]},
+        "spec": {},
         "status": {
             "replicas": object["status"]["replicas"].as_u64().unwrap_or(0), "selector": selector.join(","),
         },
-    })
+    });
+    // As the API does, a count of 0 is left out.
+    let count = controller::wish(object);
+    if count > 0 {
+        scale["spec"]["replicas"] = json!(count);
+    }
+    scale
 }
 
 /// Whether a change was made for an older version of the object.
@@ -157,11 +145,13 @@ fn set_scale(world: &mut World, request: &Request, target: &Target, key: &Key) -
     if is_stale(&request.body, &world.objects[key]) {
         return Answer::conflict(target.kind, &key.2);
     }
-    let mut wish = scale(world, key);
-    merge(&mut wish, &request.body);
-    let Some(count) = wish["spec"]["replicas"].as_u64() else {
-        return Answer::bad_request("spec.replicas is no number");
+    // What a whole object leaves out is 0, what a patch leaves out stays.
+    let mut wish = match request.method.as_str() {
+        "PUT" => json!({"spec": {"replicas": 0}}),
+        _ => scale(world, key),
     };
+    merge(&mut wish, &request.body);
+    let count = wish["spec"]["replicas"].as_u64().unwrap_or(0);
     if request.query("dryRun").is_none() {
         world.set_count(key, u32::try_from(count).unwrap());
     }

@@ -35,12 +35,12 @@ pub fn real_kubeconfig() -> Option<String> {
     named.filter(|path| !path.is_empty())
 }
 
-/// A kubeconfig file for a server of the tests. It has no user: kubectl sends no credentials without TLS.
-pub fn served_kubeconfig(port: u16, namespace: &str) -> String {
+/// A kubeconfig file for a server without TLS. Its user is empty: kubectl sends no credentials there.
+pub fn kubeconfig(server: &str, namespace: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Config
-clusters: [{{name: test, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]
+clusters: [{{name: test, cluster: {{server: '{server}'}}}}]
 users: [{{name: tester, user: {{}}}}]
 contexts: [{{name: test, context: {{cluster: test, user: tester, namespace: {namespace}}}}}]
 current-context: test

@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::answer::Answer;
+use super::port::Port;
 use super::request::{Request, Target, parameters};
 use super::world::{Meddling, World};
 use super::{controller, exec, objects};
@@ -60,6 +61,11 @@ impl Server {
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// A port on which the pods of a workload answer.
+    pub fn port_of(&self, workload: &str) -> Port {
+        Port::open(&self.world, workload)
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {
