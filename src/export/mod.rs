@@ -7,6 +7,8 @@ pub mod kubernetes;
 mod part;
 mod plain_text;
 pub mod swarm;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 use serde_yaml::Value;
@@ -105,7 +107,7 @@ fn common_warnings(source: Source<'_>, parts: &[Part<'_>], counts: Counts) -> Ve
                 "no replica of `{}` runs, so the counts are those of the compose file",
                 source.project.name()
             ),
-            "start and scale it first: docker compose up --detach, rscale web=3",
+            "for others, start and scale it, then export again: docker compose up --detach",
         ));
     }
     warnings.extend(part::built(parts));

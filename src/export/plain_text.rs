@@ -1,6 +1,9 @@
 //! Values that look like passwords and stand in a file as plain text.
 
-use super::part::Part;
+use std::collections::BTreeMap;
+
+use super::Warning;
+use super::part::{Part, quoted_list};
 
 /// Parts of a variable's name, between underscores, that say what its value is.
 const TELLING: [&str; 9] = [
@@ -22,6 +25,26 @@ pub fn secrets<'a>(part: &'a Part<'_>) -> Vec<&'a str> {
         .filter(|(name, value)| !value.is_empty() && (tells(name) || has_password(value)))
         .map(|(name, _)| name.as_str())
         .collect()
+}
+
+/// One warning for all of them.
+pub fn warning(parts: &[Part<'_>]) -> Option<Warning> {
+    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for part in parts {
+        for name in secrets(part) {
+            users.entry(name).or_default().push(part.name);
+        }
+    }
+    let names: Vec<String> = users
+        .iter()
+        .map(|(name, services)| format!("`{name}` of {}", quoted_list(services)))
+        .collect();
+    (!names.is_empty()).then(|| {
+        Warning::general(
+            format!("in the file in plain text: {}", names.join("; ")),
+            "keep the file to yourself, or make secrets of them: docker secret create NAME -",
+        )
+    })
 }
 
 /// `POSTGRES_PASSWORD` and `dbPassword`; not `KEYBOARD`, and not `POSTGRES_PASSWORD_FILE`, which is a path.

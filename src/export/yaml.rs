@@ -114,6 +114,9 @@ impl Entry {
 pub fn document(head: &[String], entries: &[Entry]) -> String {
     let mut text = String::new();
     comments(&mut text, head, 0);
+    if !head.is_empty() {
+        text.push('\n');
+    }
     map(&mut text, entries, 0);
     text
 }
@@ -294,12 +297,26 @@ const WORDS: [&str; 11] = [
 
 fn is_plain(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || " _-./:@%+,=$()'".contains(c);
-    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '$');
+    // `--all` and `-c` are no items of a list: behind a dash that makes one stands a space.
+    let word = text.trim_start_matches("--").trim_start_matches('-');
+    let begins = match text.len() - word.len() {
+        0 => text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '$'),
+        _ => word.starts_with(|c: char| c.is_ascii_alphabetic()),
+    };
+    if is_duration(text) {
+        return true;
+    }
     begins
         && text.chars().all(inner)
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// `90s`, which no reader takes for a number.
+fn is_duration(text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    unit.len() < text.len() && matches!(unit, "ms" | "s" | "m" | "h")
 }
 
 #[cfg(test)]
@@ -325,7 +342,14 @@ mod tests {
             ("1.10", "\"1.10\""),
             ("0x1f", "\"0x1f\""),
             ("12:30:45", "\"12:30:45\""),
-            ("-c", "\"-c\""),
+            ("-c", "-c"),
+            ("--log=info", "--log=info"),
+            ("- c", "\"- c\""),
+            ("-1", "\"-1\""),
+            ("-.inf", "\"-.inf\""),
+            ("---", "\"---\""),
+            ("90s", "90s"),
+            ("1e3", "\"1e3\""),
             ("a: b", "\"a: b\""),
             ("a #b", "\"a #b\""),
             ("say \"hi\"\\", r#""say \"hi\"\\""#),
@@ -357,6 +381,7 @@ mod tests {
         insta::assert_snapshot!(text, @r##"
         # head
         #
+
         # word word word word word word word word word word word word word word word word word word word word word
         # word word word word word word word word word
         services:

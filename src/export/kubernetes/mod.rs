@@ -176,6 +176,3 @@ impl Overlay {
         bases.join("---\n")
     }
 }
-
-#[cfg(test)]
-mod tests;

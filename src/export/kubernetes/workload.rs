@@ -189,6 +189,16 @@ impl Workload {
                 format!("have it restarted: services.{service}.restart: always"),
             ));
         }
+        if let (Kind::Counted, Some(other)) = (self.kind, part.waited_for_by) {
+            warnings.push(Warning::of(
+                service,
+                format!(
+                    "`{service}` is a job (`{other}` waits for it to complete), and Kompose makes of it what is started \
+                     again whenever it ends"
+                ),
+                format!("have Kompose make a pod of it: services.{service}.restart: on-failure"),
+            ));
+        }
         if self.has_budget() && self.min >= Some(self.count) {
             let count = crate::report::text::plural(self.count as usize, "replica");
             let next = self.min.unwrap_or_default() + 1;

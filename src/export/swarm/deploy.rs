@@ -12,6 +12,10 @@ use crate::export::yaml::{Entry, Yaml};
 use crate::preflight::{Bare, Rule, obstacles};
 use crate::project::Project;
 
+/// What every `update_config` is about, said once.
+pub const UPDATES: &str = "update_config is for when the image or the configuration changes, not for rscale. A tenth \
+    of the replicas at a time, at least one; the next when these have lasted for 10s; one that fails within that \
+    time takes the update back.";
 /// How long a new replica is watched before the next is touched; twice docker's own.
 const MONITOR: Duration = Duration::from_secs(10);
 
@@ -90,31 +94,14 @@ fn update(project: &Project, part: &Part<'_>) -> Entry {
             Yaml::text("stop-first"),
         ),
     };
-    let parallelism = part.count.div_ceil(10).max(1);
-    let at_once = match parallelism {
-        1 => "One at a time".to_owned(),
-        _ => "A tenth of them at a time".to_owned(),
-    };
-    let (monitor, delay) = (exact(MONITOR), exact(MONITOR));
-    Entry::commented(
-        "When the image or the configuration changes; not when rscale scales.",
-        "update_config",
-        Yaml::Map(vec![
-            order,
-            Entry::commented(
-                format!("{at_once}, the next when these have lasted for {delay}."),
-                "parallelism",
-                Yaml::number(parallelism),
-            ),
-            Entry::new("delay", Yaml::text(delay)),
-            Entry::commented(
-                "One that fails within that time takes the update back.",
-                "monitor",
-                Yaml::text(monitor),
-            ),
-            Entry::new("failure_action", Yaml::text("rollback")),
-        ]),
-    )
+    let values = vec![
+        order,
+        Entry::new("parallelism", Yaml::number(part.count.div_ceil(10).max(1))),
+        Entry::new("delay", Yaml::text(exact(MONITOR))),
+        Entry::new("monitor", Yaml::text(exact(MONITOR))),
+        Entry::new("failure_action", Yaml::text("rollback")),
+    ];
+    Entry::new("update_config", Yaml::Map(values))
 }
 
 /// From `deploy.restart_policy`, else from `restart`.

@@ -12,6 +12,7 @@ mod top;
 use serde_yaml::Value;
 
 use super::part::quoted_list;
+use super::plain_text;
 use super::yaml::{Entry, Yaml, document};
 use super::{Exported, File, Source, Warning, common_warnings};
 use crate::error::Result;
@@ -32,6 +33,7 @@ pub fn export(source: Source<'_>) -> Result<Exported> {
         .iter()
         .map(|part| service::service(source.project, part, &names, &mut warnings))
         .collect();
+    warnings.extend(plain_text::warning(&parts));
     warnings.extend(no_order(source, &names));
     let mut entries = vec![
         Entry::commented(
@@ -40,11 +42,14 @@ pub fn export(source: Source<'_>) -> Result<Exported> {
             Yaml::text("3.9"),
         ),
         engine(source),
-        Entry::commented(
-            "Their counts are those that they had when this was written.",
-            "services",
-            Yaml::Map(services),
-        ),
+        Entry {
+            comments: vec![
+                "Their counts are those that they had when this was written.".to_owned(),
+                deploy::UPDATES.to_owned(),
+            ],
+            key: "services".to_owned(),
+            value: Yaml::Map(services),
+        },
     ];
     entries.extend(top::sections(source, &mut warnings));
     let text = document(&head(source, &names), &entries);
@@ -63,10 +68,7 @@ fn head(source: Source<'_>, names: &[&str]) -> Vec<String> {
         ),
         String::new(),
         format!(" docker stack deploy --compose-file {FILE} {project}"),
-        format!(" rscale --engine swarm --file {FILE} --project-name {project} web=4").replace(
-            "web=4",
-            &format!("{}=4", names.first().copied().unwrap_or("web")),
-        ),
+        format!(" rscale --file {FILE} --project-name {project} status"),
         String::new(),
         "Deploying it again sets these counts again; rscale changes counts and nothing else."
             .to_owned(),

@@ -26,7 +26,7 @@ pub fn service(
         Yaml::Map(deploy::deploy(project, part, warnings)),
     ));
     entries.extend(grace(part));
-    entries.extend(kept(part, warnings));
+    entries.extend(kept(part));
     entries.extend(ports::ports(part, warnings));
     entries.extend(networks(part, warnings));
     entries.extend(mounts(part, warnings));
@@ -76,7 +76,7 @@ fn grace(part: &Part<'_>) -> Option<Entry> {
 }
 
 /// What goes along as it is.
-fn kept(part: &Part<'_>, warnings: &mut Vec<Warning>) -> Vec<Entry> {
+fn kept(part: &Part<'_>) -> Vec<Entry> {
     let values = KEPT.iter().filter(|key| **key != "image");
     let mut entries: Vec<Entry> = values
         .filter_map(|key| Some((*key, part.get(key)?)))
@@ -100,16 +100,6 @@ fn kept(part: &Part<'_>, warnings: &mut Vec<Warning>) -> Vec<Entry> {
                 plain[0]
             ));
         }
-        warnings.push(Warning::of(
-            part.name,
-            format!(
-                "{} of `{}` stand{} in the file in plain text",
-                quoted_list(&plain),
-                part.name,
-                if plain.len() == 1 { "s" } else { "" }
-            ),
-            "keep the file to yourself, or make them secrets: docker secret create NAME -",
-        ));
     }
     entries
 }
@@ -328,7 +318,7 @@ fn policy_comments(part: &Part<'_>) -> Vec<String> {
         );
     }
     if !policy.refresh.is_empty() {
-        comments.push("A replica that Swarm itself replaces is told to nobody.".into());
+        comments.push("`refresh` is not needed where a service's name leads to all its replicas (endpoint_mode vip, the usual one).".into());
     }
     comments
 }
