@@ -66,21 +66,29 @@ impl Reach<'_> {
         }
     }
 
+    /// The resolved compose file with the services of every profile; `None` where there is none.
+    pub async fn resolved(&self) -> Result<Option<String>> {
+        let (Some(every), Some(active)) = (self.engine.declared(true), self.engine.declared(false))
+        else {
+            return Ok(None);
+        };
+        match self.executor.run(&every, None).await {
+            Ok(output) => Ok(Some(output.stdout)),
+            // A service of an inactive profile may be broken; the project works without it.
+            Err(CommandError::Failed { .. }) => Ok(Some(self.read(&active).await?)),
+            Err(error) => Err(explain_reading(&error)),
+        }
+    }
+
     /// The declared model, with the services of every profile and a note of which are inactive.
     pub async fn declared(&self, fallback_name: &str) -> Result<Declared> {
-        let (Some(every), Some(active)) = (self.engine.declared(true), self.engine.declared(false))
+        let (Some(stdout), Some(active)) = (self.resolved().await?, self.engine.declared(false))
         else {
             return Ok(Declared {
                 name: fallback_name.to_owned(),
                 by_engine: true,
                 ..Declared::default()
             });
-        };
-        let stdout = match self.executor.run(&every, None).await {
-            Ok(output) => output.stdout,
-            // A service of an inactive profile may be broken; the project works without it.
-            Err(CommandError::Failed { .. }) => self.read(&active).await?,
-            Err(error) => return Err(explain_reading(&error)),
         };
         let mut declared = self.engine.parse_declared(&stdout, fallback_name)?;
         if declared
