@@ -522,6 +522,7 @@ mod tests {
             machines: [("node1", "manager"), ("node2", "worker")]
                 .map(machine)
                 .into(),
+            ..Facts::default()
         })
     }
 
