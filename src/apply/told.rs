@@ -345,8 +345,8 @@ impl Run<'_> {
         failures.iter().find(often).copied()
     }
 
-    /// Whether a replica was not well before, or the one whose place it took: one that keeps crashing runs for
-    /// a moment again and again.
+    /// Whether a replica was not well before, or the one whose place it took. One that keeps crashing runs for
+    /// a moment again and again; one that was on its way is waited for like any other.
     fn was_unwell_before(&self, replica: &Replica) -> bool {
         let crashed = |old: &Replica| {
             let failures = self.before.failures.iter();
@@ -354,7 +354,9 @@ impl Run<'_> {
         };
         let mut before = self.before.replicas(&replica.service).iter();
         before.any(|old| {
-            !old.leaving && self.is_same(old, replica) && (!old.is_good() || crashed(old))
+            let on_its_way = old.state == State::Created && old.reason.is_none() && !old.failing;
+            let unwell = !old.is_good() && !on_its_way;
+            !old.leaving && self.is_same(old, replica) && (unwell || crashed(old))
         })
     }
 
