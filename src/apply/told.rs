@@ -226,30 +226,8 @@ impl Run<'_> {
             .iter()
             .filter(|replica| !replica.leaving)
             .collect();
-        if let Some(crashing) = self.crashing(now, service, RESTART_LIMIT) {
-            return Verdict::Failed {
-                why: format!(
-                    "`{}` {}, {RESTART_LIMIT} times",
-                    crashing.name,
-                    crashing.reason.as_deref().unwrap_or("failed")
-                ),
-                suspect: Some(Suspect::of(crashing)),
-            };
-        }
-        // What failed and has no successor: the service's restart policy says that it is not tried again.
-        let given_up = |failure: &&Replica| !staying.iter().any(|one| one.name == failure.name);
-        let short = staying.len() < wanted as usize;
-        if let Some(failed) = self.crashing(now, service, 1).filter(given_up)
-            && short
-        {
-            return Verdict::Failed {
-                why: format!(
-                    "`{}` {}, and is not started again",
-                    failed.name,
-                    failed.reason.as_deref().unwrap_or("failed")
-                ),
-                suspect: Some(Suspect::of(failed)),
-            };
+        if let Some(failed) = self.failed_for_good(now, service, &staying, wanted) {
+            return failed;
         }
         let (mut waiting, mut ready) = (None, 0);
         for replica in &staying {
@@ -323,6 +301,33 @@ impl Run<'_> {
             waiting.get_or_insert(format!("`{service}` has {there} of {wanted} replicas"));
         }
         waiting.map_or(Verdict::Ready, Verdict::Waiting)
+    }
+
+    /// A failure that will not go away: of a replica that keeps crashing, or of one that is not tried again.
+    fn failed_for_good(
+        &self,
+        now: &Project,
+        service: &str,
+        staying: &[&Replica],
+        wanted: u32,
+    ) -> Option<Verdict> {
+        let verdict = |failed: &Replica, end: &str| Verdict::Failed {
+            why: format!(
+                "`{}` {}, {end}",
+                failed.name,
+                failed.reason.as_deref().unwrap_or("failed")
+            ),
+            suspect: Some(Suspect::of(failed)),
+        };
+        if let Some(crashing) = self.crashing(now, service, RESTART_LIMIT) {
+            return Some(verdict(crashing, &format!("{RESTART_LIMIT} times")));
+        }
+        // What failed and has no successor: the service's restart policy says that it is not tried again.
+        let short = staying.len() < wanted as usize;
+        let given_up = self
+            .crashing(now, service, 1)
+            .filter(|failed| short && !staying.iter().any(|one| one.name == failed.name))?;
+        Some(verdict(given_up, "and is not started again"))
     }
 
     /// The latest failure of a replica that failed so often in this run. What kept failing before is no failure

@@ -133,6 +133,10 @@ impl Orchestrator for Kubernetes {
         specs.collect()
     }
 
+    fn deploy(&self, _: &str) -> String {
+        "kubectl apply --kustomize .".to_owned()
+    }
+
     fn supports_choice(&self) -> bool {
         true
     }

@@ -106,6 +106,12 @@ fn the_socket_of_a_worker_and_an_unknown_stack_say_where_to_go() {
         .exited(4)
         .says(&format!("did you mean `{}`?", stack.name()))
         .says("what runs there: ");
+    stack.show_file();
+    stack
+        .rscale(&["--project-name", "nosuch", "web=2"])
+        .exited(4)
+        .says("nothing of `nosuch` runs on swarm")
+        .says("deploy it: docker stack deploy --compose-file compose.yaml nosuch");
     stack.set("DOCKER_HOST", &swarm.nodes[1].socket);
     let manager = &swarm.nodes[0].address;
     for args in [&["status"][..], &["web=2"], &["check"]] {
