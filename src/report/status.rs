@@ -29,11 +29,15 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
             let obstacles = preflight::obstacles(&bare, &service.name, 2);
             let replicas = project.replicas(&service.name);
             let row = row(&service.name, service.count, replicas);
-            let desired = project.deployed.get(&service.name).map(|one| one.count);
+            let deployed = project.deployed.get(&service.name);
+            let desired = deployed.map(|one| one.count);
+            // What runs on every node has no count in the file.
+            let fixed = deployed.filter(|one| one.fixed.is_some());
+            let declared = fixed.map_or(service.count, |one| one.count);
             StatusService {
-                declared: Some(service.count),
+                declared: Some(declared),
                 desired,
-                drift: desired.unwrap_or(row.replicas) != service.count,
+                drift: desired.unwrap_or(row.replicas) != declared,
                 state: if is_done(project, &service.name) {
                     ServiceState::Ok
                 } else {

@@ -207,6 +207,10 @@ impl Orchestrator for Kubernetes {
         found.trim().parse().ok()
     }
 
+    fn deploy(&self, _: &str) -> String {
+        "kubectl apply --kustomize .".to_owned()
+    }
+
     fn supports_choice(&self) -> bool {
         true
     }
