@@ -215,7 +215,10 @@ impl Orchestrator for Swarm {
         };
         let machines = facts::parse(nodes, services, tasks);
         let machines = machines.map_err(|error| unreadable("node inspect", &error))?;
-        Ok(Facts { machines })
+        Ok(Facts {
+            machines,
+            ..Facts::default()
+        })
     }
 
     fn address_enquiries(
