@@ -74,6 +74,6 @@ docs: ## regenerate docs/cli.md and docs/schema from the binary
 	@set -eu; mkdir -p $(DOCS)/schema; \
 	rscale=$(or $(CARGO_TARGET_DIR),target)/debug/rscale; \
 	"$$rscale" reference cli >$(DOCS)/cli.md; \
-	for command in check load-test load-test-compare load-test-sweep scale status; do \
+	for command in check export load-test load-test-compare load-test-sweep scale status; do \
 	    "$$rscale" reference "$$command-schema" >$(DOCS)/schema/$$command.schema.json; \
 	done

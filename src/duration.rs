@@ -32,11 +32,27 @@ pub fn show(duration: Duration) -> String {
     }
 }
 
+/// Prints a duration for other programs, without rounding to what people want to know: `90s`, `1500ms`.
+pub fn exact(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{parse, show};
+    use super::{exact, parse, show};
+
+    #[test]
+    fn prints_durations_exactly() {
+        for (milliseconds, text) in [(0, "0s"), (90_000, "90s"), (3_601_500, "3601500ms")] {
+            assert_eq!(exact(Duration::from_millis(milliseconds)), text);
+        }
+    }
 
     #[test]
     fn reads_durations_and_refuses_the_rest() {

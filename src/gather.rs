@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::engine::cause::{explain, explain_reading};
 use crate::engine::launcher::Launcher;
-use crate::engine::{Answer, Containers, Control, Engine, EngineInfo};
+use crate::engine::steps::running;
+use crate::engine::{Answer, Containers, Control, Engine, EngineInfo, Orchestrator};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
 use crate::load::address::{Addresses, Host};
@@ -19,6 +20,7 @@ use crate::project::cluster::Facts;
 use crate::project::declared::{Declared, Service};
 use crate::project::observed::{Observed, Replica, Vitals};
 use crate::project::workload::Place;
+use crate::suggest;
 
 /// Containers that one `docker inspect` is asked about.
 const INSPECTED_AT_ONCE: usize = 50;
@@ -64,21 +66,29 @@ impl Reach<'_> {
         }
     }
 
+    /// The resolved compose file with the services of every profile; `None` where there is none.
+    pub async fn resolved(&self) -> Result<Option<String>> {
+        let (Some(every), Some(active)) = (self.engine.declared(true), self.engine.declared(false))
+        else {
+            return Ok(None);
+        };
+        match self.executor.run(&every, None).await {
+            Ok(output) => Ok(Some(output.stdout)),
+            // A service of an inactive profile may be broken; the project works without it.
+            Err(CommandError::Failed { .. }) => Ok(Some(self.read(&active).await?)),
+            Err(error) => Err(explain_reading(&error)),
+        }
+    }
+
     /// The declared model, with the services of every profile and a note of which are inactive.
     pub async fn declared(&self, fallback_name: &str) -> Result<Declared> {
-        let (Some(every), Some(active)) = (self.engine.declared(true), self.engine.declared(false))
+        let (Some(stdout), Some(active)) = (self.resolved().await?, self.engine.declared(false))
         else {
             return Ok(Declared {
                 name: fallback_name.to_owned(),
                 by_engine: true,
                 ..Declared::default()
             });
-        };
-        let stdout = match self.executor.run(&every, None).await {
-            Ok(output) => output.stdout,
-            // A service of an inactive profile may be broken; the project works without it.
-            Err(CommandError::Failed { .. }) => self.read(&active).await?,
-            Err(error) => return Err(explain_reading(&error)),
         };
         let mut declared = self.engine.parse_declared(&stdout, fallback_name)?;
         if declared
@@ -108,22 +118,55 @@ impl Reach<'_> {
         } else {
             self.observed(&declared.name).await?
         };
-        Ok(Project::new(declared, observed))
+        let project = Project::new(declared, observed);
+        match self.engine.control() {
+            Control::Counts(engine)
+                if project.declared.by_engine && project.deployed.is_empty() =>
+            {
+                self.nothing_there(engine, &project).await?;
+            }
+            _ => {}
+        }
+        Ok(project)
+    }
+
+    /// Refuses a project that the engine does not run, and says which it runs.
+    async fn nothing_there(&self, engine: &dyn Orchestrator, project: &Project) -> Result<()> {
+        let Some(spec) = engine.projects() else {
+            return Ok(());
+        };
+        let said = self.read(&spec).await?;
+        let names: Vec<&str> = said.split_whitespace().collect();
+        let name = project.name();
+        let error = Error::unusable(format!("nothing of `{name}` runs on {}", engine.name()));
+        let error = match suggest::nearest(name, names.iter().copied()) {
+            Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
+            None => error,
+        };
+        Err(match names.as_slice() {
+            [] => error.hint("nothing else runs there either"),
+            [first, ..] => error.hint(format!(
+                "what runs there: {}; name it: rscale --project-name {first} ...",
+                names.join(", ")
+            )),
+        })
     }
 
     /// What runs of a project.
     pub async fn observed(&self, project: &str) -> Result<Observed> {
         let specs = self.engine.listing(project);
         let listed = join_all(specs.iter().map(|spec| self.executor.run(spec, None))).await;
-        let outputs = listed.into_iter().map(|output| match output {
-            Ok(output) => Ok(output.stdout),
-            Err(error) if self.engine.is_nothing(&error) => Ok(String::new()),
-            Err(error) => match self.engine.printed_anyway(&error) {
-                Some(printed) => Ok(printed.to_owned()),
-                None => Err(explain_reading(&error)),
-            },
-        });
-        let outputs: Vec<String> = outputs.collect::<Result<_>>()?;
+        let mut outputs = Vec::new();
+        for output in listed {
+            match output {
+                Ok(output) => outputs.push(output.stdout),
+                Err(error) if self.engine.is_nothing(&error) => outputs.push(String::new()),
+                Err(error) => match self.engine.printed_anyway(&error) {
+                    Some(printed) => outputs.push(printed.to_owned()),
+                    None => return Err(self.why(&error).await),
+                },
+            }
+        }
         let observed = self.engine.parse_listing(project, &outputs)?;
         if observed.is_empty()
             && let Some(spec) = self.engine.existence()
@@ -133,6 +176,18 @@ impl Reach<'_> {
             return Err(explain_reading(&error));
         }
         Ok(observed)
+    }
+
+    /// Why a listing failed.
+    async fn why(&self, error: &CommandError) -> Error {
+        match self.engine.inquiry(error) {
+            Some(spec) => {
+                let answer = self.executor.run(&spec, None).await;
+                self.engine
+                    .explain(error, &answer.map(|output| output.stdout))
+            }
+            None => explain_reading(error),
+        }
     }
 
     /// The engine as one whose containers rscale handles.
@@ -282,13 +337,25 @@ impl Reach<'_> {
         let launchers = places.iter().map(|place| {
             let replica = match place {
                 Place::Exec(service) => {
-                    let mut replicas = project.replicas(service).iter();
-                    let running = replicas.find(|replica| replica.is_running());
-                    let running = running.ok_or_else(|| {
-                        Error::unusable(format!("`{service}` does not run"))
-                            .hint(format!("start it: rscale {service}=1"))
+                    let running = running(project.replicas(service));
+                    let here = running
+                        .iter()
+                        .find(|replica| self.engine.reaches(project, replica));
+                    let here = here.ok_or_else(|| match running.first() {
+                        Some(replica) => Error::unusable(format!(
+                            "a command cannot be run in `{service}` from here: its replicas run on other nodes, \
+                             `{}` on {}",
+                            replica.name,
+                            replica.node.as_deref().unwrap_or("none")
+                        ))
+                        .hint("give it to the engine of that node: DOCKER_HOST=ssh://NODE docker exec ...")
+                        .hint(format!(
+                            "or keep a replica on this node: services.{service}.deploy.placement.constraints"
+                        )),
+                        None => Error::unusable(format!("`{service}` does not run"))
+                            .hint(format!("start it: rscale {service}=1")),
                     })?;
-                    self.engine.container(running)
+                    self.engine.container(here)
                 }
                 Place::Local | Place::Run(_) => String::new(),
             };
@@ -303,10 +370,13 @@ impl Reach<'_> {
         let engine_address = self.address;
         let named = |service: &Service, replicas: &[Replica]| {
             let container = service.container_name.as_deref();
+            let object = project.deployed.get(&service.name);
+            let object = object.map(|deployed| deployed.object.as_str());
             let mut hosts = hosts.iter().copied();
             hosts.find(|host| {
                 *host == service.name
                     || container == Some(*host)
+                    || object == Some(*host)
                     || replicas.iter().any(|replica| replica.name == *host)
             })
         };

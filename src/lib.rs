@@ -16,6 +16,7 @@ pub mod duration;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod export;
 pub mod gather;
 pub mod load;
 pub mod lock;

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::gather::{Clock, Reach};
 use crate::plan::{Counts, Plan, Step};
 use crate::project::Project;
-use crate::project::observed::Replica;
+use crate::project::observed::{Health, Observed, Replica};
 
 /// How to go about it.
 #[derive(Debug, Clone, Copy)]
@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
             Err(stop) => Some(self.clean_up(stop).await),
         };
         let after = match self.reach.observed(self.before.name()).await {
-            Ok(observed) => Project::new(self.before.declared.clone(), observed),
+            Ok(observed) => self.informed(observed),
             // The engine went away at the very end; what is known is what was before.
             Err(error) => return self.blind_result(failure, error),
         };
@@ -246,15 +246,34 @@ impl<'a> Run<'a> {
     async fn now(&self) -> Result<Project, Stop> {
         let observed = self.reach.observed(self.before.name()).await;
         let observed = observed.map_err(Stop::new)?;
-        Ok(Project::new(self.before.declared.clone(), observed))
+        Ok(self.informed(observed))
+    }
+
+    /// The project as observed, with what was known of it before.
+    fn informed(&self, observed: Observed) -> Project {
+        let mut project = Project::new(self.before.declared.clone(), observed);
+        for (service, replicas) in &mut project.replicas {
+            let before = self.before.deployed.get(service);
+            if before.is_some_and(|deployed| deployed.is_checked) {
+                let running = replicas.iter_mut().filter(|replica| replica.is_running());
+                running.for_each(|replica| replica.health = Some(Health::Healthy));
+            }
+        }
+        project
+    }
+
+    /// Whether two looks were at the same replica. An engine that keeps counts replaces what fails, or what was
+    /// on a machine that went away: such a replica has the name of the one before it.
+    fn is_same(&self, old: &Replica, replica: &Replica) -> bool {
+        match self.reach.engine.control() {
+            Control::Containers(_) => old.id == replica.id,
+            Control::Counts(_) => old.id == replica.id || old.name == replica.name,
+        }
     }
 
     fn is_new(&self, replica: &Replica) -> bool {
-        !self
-            .before
-            .replicas(&replica.service)
-            .iter()
-            .any(|old| old.id == replica.id)
+        let mut before = self.before.replicas(&replica.service).iter();
+        !before.any(|old| !old.leaving && self.is_same(old, replica))
     }
 
     fn note_progress(&self, service: &str, change: impl FnOnce(&mut Progress)) {
@@ -357,7 +376,7 @@ impl<'a> Run<'a> {
                 );
                 let missing_from = |there: &[Replica], here: &[Replica]| -> Vec<String> {
                     here.iter()
-                        .filter(|replica| !there.iter().any(|other| other.id == replica.id))
+                        .filter(|replica| !there.iter().any(|other| self.is_same(other, replica)))
                         .map(|replica| replica.name.clone())
                         .collect()
                 };

@@ -177,6 +177,10 @@ impl Run<'_> {
             let replicas = now.replicas(service);
             let left: Vec<&Replica> = replicas.iter().filter(|replica| replica.leaving).collect();
             let staying = replicas.len() - left.len();
+            let count = now.count(service);
+            if count != wanted {
+                return Err(Stop::new(changed_by_another(service, wanted, count)).at(service));
+            }
             // While replicas are replaced by newer ones there may be more.
             let surplus = staying > wanted as usize && !now.is_updating(service);
             if left.is_empty() && !surplus {
@@ -186,15 +190,19 @@ impl Run<'_> {
                 return Err(Stop::new(Error::interrupted()).at(service));
             }
             if began.elapsed() > limit {
+                let limit = duration::show(limit);
+                if surplus {
+                    let error = Error::failed(format!(
+                        "`{service}` is told to have {wanted}, and still has {staying} after {limit}"
+                    ));
+                    return Err(Stop::new(error).at(service));
+                }
                 let names: Vec<String> = left.iter().map(|one| format!("`{}`", one.name)).collect();
+                let have = if names.len() == 1 { "has" } else { "have" };
                 (self.emit)(Event::Note(format!(
-                    "`{service}` is told to have {wanted}, but after {} {} not ended",
-                    duration::show(limit),
-                    match names.as_slice() {
-                        [] => "its replicas have".to_owned(),
-                        [name] => format!("{name} has"),
-                        _ => format!("{} have", names.join(", ")),
-                    }
+                    "{} {have} not ended after {limit}; the engine does not count {} any more",
+                    names.join(", "),
+                    if names.len() == 1 { "it" } else { "them" }
                 )));
                 return Ok(());
             }
@@ -271,7 +279,7 @@ impl Run<'_> {
             .iter()
             .filter(|replica| !replica.leaving)
             .collect();
-        if let Some(crashing) = self.crashing(now, service) {
+        if let Some(crashing) = self.crashing(now, service, RESTART_LIMIT) {
             return Verdict::Failed {
                 why: format!(
                     "`{}` {}, {RESTART_LIMIT} times",
@@ -279,6 +287,21 @@ impl Run<'_> {
                     crashing.reason.as_deref().unwrap_or("failed")
                 ),
                 suspect: Some(Suspect::of(crashing)),
+            };
+        }
+        // What failed and has no successor: the service's restart policy says that it is not tried again.
+        let given_up = |failure: &&Replica| !staying.iter().any(|one| one.name == failure.name);
+        let short = staying.len() < wanted as usize;
+        if let Some(failed) = self.crashing(now, service, 1).filter(given_up)
+            && short
+        {
+            return Verdict::Failed {
+                why: format!(
+                    "`{}` {}, and is not started again",
+                    failed.name,
+                    failed.reason.as_deref().unwrap_or("failed")
+                ),
+                suspect: Some(Suspect::of(failed)),
             };
         }
         let (mut waiting, mut ready) = (None, 0);
@@ -383,14 +406,12 @@ impl Run<'_> {
         waiting.map_or(Verdict::Ready, Verdict::Waiting)
     }
 
-    /// The latest failure of a replica that the engine replaced too often in this run. What kept failing
-    /// before is no failure of this scale.
-    fn crashing<'p>(&self, now: &'p Project, service: &str) -> Option<&'p Replica> {
+    /// The latest failure of a replica that failed so often in this run. What kept failing before is no failure
+    /// of this scale.
+    fn crashing<'p>(&self, now: &'p Project, service: &str, times: u32) -> Option<&'p Replica> {
         let is_new = |failure: &&Replica| {
             let known = self.before.failures.iter().any(|old| old.id == failure.id);
-            let before = self.before.replicas(service).iter();
-            let mut unwell = before.filter(|old| !old.is_good());
-            !known && !unwell.any(|old| old.name == failure.name)
+            !known && !self.was_unwell_before(failure)
         };
         let failures: Vec<&Replica> = now
             .failures
@@ -400,16 +421,22 @@ impl Run<'_> {
             .collect();
         let often = |failure: &&&Replica| {
             let same = failures.iter().filter(|other| other.name == failure.name);
-            same.count() >= RESTART_LIMIT as usize
+            same.count() >= times as usize
         };
         failures.iter().find(often).copied()
     }
 
+    /// Whether a replica was not well before, or the one whose place it took: one that keeps crashing runs for
+    /// a moment again and again.
     fn was_unwell_before(&self, replica: &Replica) -> bool {
-        let before = self.before.replicas(&replica.service);
-        before
-            .iter()
-            .any(|old| old.id == replica.id && !old.is_good())
+        let crashed = |old: &Replica| {
+            let failures = self.before.failures.iter();
+            failures.filter(|failure| failure.name == old.name).count() >= RESTART_LIMIT as usize
+        };
+        let mut before = self.before.replicas(&replica.service).iter();
+        before.any(|old| {
+            !old.leaving && self.is_same(old, replica) && (!old.is_good() || crashed(old))
+        })
     }
 
     /// Tells the engine the counts from before, for every service whose count is still the one that this run

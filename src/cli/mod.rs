@@ -88,6 +88,14 @@ pub enum Command {
     /// work: the workers do whatever the tasks say.
     #[command(after_help = EXIT_CODES)]
     LoadTest(Box<LoadTestArgs>),
+    /// Write what carries the scale and the policies to Docker Swarm or Kubernetes
+    ///
+    /// swarm: the resolved compose file, made fit for `docker stack deploy`. kubernetes: a Kustomize overlay
+    /// over what `kompose convert` makes of the compose file. Counts are those that services have now. What
+    /// cannot go along is said in the files and on stderr; the files are checked with docker and kubectl before
+    /// they are left behind.
+    #[command(after_help = EXIT_CODES)]
+    Export(ExportArgs),
     /// Print a shell's completion script
     ///
     /// bash: `source <(rscale completions bash)` · zsh: `source <(rscale completions zsh)` ·
@@ -154,6 +162,28 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// What to write it for
+    #[arg(value_enum, value_name = "ENGINE")]
+    pub target: ExportTarget,
+    /// The folder to write to [default: `swarm` or `kubernetes`]
+    #[arg(short, long, value_name = "DIR", env = "RSCALE_OUTPUT", value_hint = ValueHint::DirPath)]
+    pub output: Option<PathBuf>,
+    /// Overwrite files that are there already
+    #[arg(long, env = "RSCALE_FORCE", value_parser = FalseyValueParser::new())]
+    pub force: bool,
+}
+
+/// What `rscale export` writes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportTarget {
+    /// A stack: `docker stack deploy`
+    Swarm,
+    /// An overlay: `kubectl apply --kustomize`
+    Kubernetes,
+}
+
+#[derive(Debug, Args)]
 pub struct CompletionsArgs {
     /// bash, zsh, fish, elvish or powershell
     #[arg(value_name = "SHELL")]
@@ -173,6 +203,7 @@ pub enum Reference {
     StatusSchema,
     ScaleSchema,
     CheckSchema,
+    ExportSchema,
     LoadTestSchema,
     LoadTestSweepSchema,
     LoadTestCompareSchema,

@@ -3,6 +3,7 @@
 mod check;
 pub mod complete;
 mod completions;
+mod export;
 mod load_test;
 mod locking;
 mod man;
@@ -80,6 +81,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Error> {
             check::run(&session(&cli.project).await?, &request).await
         }
         Some(Command::LoadTest(args)) => load_test::run(&session(&cli.project).await?, &args).await,
+        Some(Command::Export(args)) => export::run(&session(&cli.project).await?, &args).await,
         Some(Command::Completions(_) | Command::Man | Command::Reference(_)) => {
             unreachable!("answered above")
         }

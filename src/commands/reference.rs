@@ -18,6 +18,7 @@ pub fn run(what: Reference, ui: &Ui) -> Exit {
         Reference::StatusSchema => json::render(&schema_for!(json::Status)),
         Reference::ScaleSchema => json::render(&schema_for!(json::Scale)),
         Reference::CheckSchema => json::render(&schema_for!(json::Check)),
+        Reference::ExportSchema => json::render(&schema_for!(json::Export)),
         Reference::LoadTestSchema => json::render(&schema_for!(result::LoadTest)),
         Reference::LoadTestCompareSchema => json::render(&schema_for!(load_compare::Comparison)),
         Reference::LoadTestSweepSchema => json::render(&schema_for!(result::Sweep)),

@@ -79,6 +79,7 @@ fn misspelt_command(word: &str) -> Option<&'static str> {
         "status",
         "check",
         "load-test",
+        "export",
         "completions",
         "man",
         "help",

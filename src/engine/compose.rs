@@ -124,7 +124,8 @@ impl Compose {
         CommandSpec::new("docker", args, timeout)
     }
 
-    fn separator(&self) -> char {
+    /// Between project, service and number in the names that Compose gives.
+    pub fn separator(&self) -> char {
         match self.generation {
             Generation::V1 => '_',
             Generation::V2 => '-',

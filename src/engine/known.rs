@@ -180,22 +180,10 @@ pub const KNOWN: &[Known] = &[
         &["docker context ls", "docker context use default"],
     ),
     known(
-        &["not a swarm manager", "worker nodes"],
-        Exit::Unusable,
-        "this docker engine is a worker of its swarm, and only a manager says what runs",
-        &[
-            "name a manager's engine: DOCKER_HOST=ssh://HOST rscale ..., or docker context use NAME",
-            "or make this node one, on a manager: docker node promote NAME",
-        ],
-    ),
-    known(
         &["not a swarm manager"],
         Exit::Unusable,
-        "this docker engine is in no swarm",
-        &[
-            "name the engine of a manager: DOCKER_HOST=ssh://HOST rscale ..., or docker context use NAME",
-            "or make a swarm of it: docker swarm init",
-        ],
+        "only a manager of a swarm can be asked",
+        &["see what this engine is: docker info --format '{{json .Swarm}}'"],
     ),
     known(
         &["swarm does not have a leader"],

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandSpec};
 use crate::load::address::Host;
 use crate::plan::{Counts, Create, SetCounts};
@@ -96,6 +96,14 @@ pub trait Engine {
     fn is_missing(&self, _error: &CommandError) -> bool {
         false
     }
+    /// Asks what a failed listing leaves open; `None` where it says all.
+    fn inquiry(&self, _error: &CommandError) -> Option<CommandSpec> {
+        None
+    }
+    /// Why a listing failed, by the answer to [`Engine::inquiry`].
+    fn explain(&self, error: &CommandError, _answer: &Answer) -> Error {
+        cause::explain_reading(error)
+    }
     /// Reads what the commands of [`Engine::listing`] printed, in their order.
     ///
     /// # Errors
@@ -105,6 +113,10 @@ pub trait Engine {
     /// What `exec` and `launcher` call a replica.
     fn container(&self, replica: &Replica) -> String {
         replica.name.clone()
+    }
+    /// Whether a command can be run in a replica from here.
+    fn reaches(&self, _project: &Project, _replica: &Replica) -> bool {
+        true
     }
     /// Runs a command in a container.
     fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec;
@@ -182,6 +194,12 @@ pub trait Orchestrator: Engine {
     /// The count that the engine found in place of the one expected, where a telling failed because of that:
     /// somebody else was quicker.
     fn count_found(&self, _error: &CommandError) -> Option<u32> {
+        None
+    }
+
+    /// Lists the projects that the engine runs, to be named where one was asked for that it does not; `None`
+    /// where a project may well be empty.
+    fn projects(&self) -> Option<CommandSpec> {
         None
     }
 

@@ -80,7 +80,7 @@ pub fn placement(question: &Question, findings: &mut Vec<Finding>) {
                 Rule::Placement,
                 service,
                 message,
-                advice(name, deployed, machines, possible),
+                advice(question, name, deployed, possible),
             ));
         }
     }
@@ -149,35 +149,67 @@ fn because(deployed: &Deployed, machines: &[Machine]) -> String {
     because
 }
 
-fn advice(name: &str, deployed: &Deployed, machines: &[Machine], possible: i64) -> String {
-    let idle = machines.iter().find(|machine| {
-        let awake = Machine {
-            schedulable: true,
-            ..(*machine).clone()
-        };
-        !machine.schedulable && room::by_placement(deployed, &awake).is_some_and(|room| room > 0)
-    });
-    let label = deployed.placement.constraints.iter().find_map(|one| {
+fn advice(question: &Question, name: &str, deployed: &Deployed, possible: i64) -> String {
+    let machines = machines(question);
+    let takes =
+        |machine: &Machine| room::by_placement(deployed, machine).is_some_and(|room| room > 0);
+    let idle = question
+        .project
+        .nodes
+        .iter()
+        .filter(|node| !node.schedulable)
+        .find(|node| {
+            machines.iter().any(|machine| {
+                let awake = Machine {
+                    schedulable: true,
+                    ..machine.clone()
+                };
+                machine.name == node.name && takes(&awake)
+            })
+        });
+    let labels = deployed.placement.constraints.iter().filter_map(|one| {
         let (key, value) = one.split_once("==")?;
         let label = key.trim().strip_prefix("node.labels.")?;
-        Some(format!("{label}={}", value.trim()))
+        Some((label, value.trim()))
     });
+    let labels: Vec<(&str, &str)> = labels.collect();
     let outsider = machines
         .iter()
-        .find(|machine| machine.schedulable && room::by_placement(deployed, machine).is_none());
-    let fewer = format!("rscale {name}={possible}");
-    match (idle, label, outsider) {
-        (Some(idle), ..) => format!(
-            "bring another node back: docker node update --availability active {}; or {fewer}",
-            idle.name
+        .filter(|machine| !takes(machine))
+        .find(|machine| {
+            let mut labelled = (*machine).clone();
+            let pairs = labels.iter();
+            let pairs =
+                pairs.map(|(label, value)| (format!("node.labels.{label}"), (*value).to_owned()));
+            labelled.traits.extend(pairs);
+            takes(&labelled)
+        });
+    let fewer = match possible {
+        0 => String::new(),
+        _ => format!("; or rscale {name}={possible}"),
+    };
+    match (idle, outsider) {
+        (Some(node), _) if node.ready => format!(
+            "have {0} take replicas again: docker node update --availability active {0}{fewer}",
+            node.name
         ),
-        (None, Some(label), Some(outsider)) => format!(
-            "let another node take it: docker node update --label-add {label} {}; or {fewer}",
-            outsider.name
+        (Some(node), _) => format!(
+            "see why {0} does not answer: docker node inspect --pretty {0}{fewer}",
+            node.name
         ),
-        _ => format!(
-            "{fewer}, or change services.{name}.deploy.placement or its ports, and deploy again"
-        ),
+        (None, Some(outsider)) => {
+            let labels = labels.iter();
+            let labels = labels.map(|(label, value)| format!("--label-add {label}={value}"));
+            let labels: Vec<String> = labels.collect();
+            format!(
+                "let another node take it: docker node update {} {}{fewer}",
+                labels.join(" "),
+                outsider.name
+            )
+        }
+        _ => {
+            format!("change services.{name}.deploy.placement or its ports, and deploy again{fewer}")
+        }
     }
 }
 
@@ -237,7 +269,12 @@ fn too_little(
             named(free.collect())
         ),
         format!(
-            "rscale {name}={possible}, or lower services.{name}.deploy.resources.reservations and deploy again"
+            "lower services.{name}.deploy.resources.reservations and deploy again{}",
+            if possible == 0 {
+                String::new()
+            } else {
+                format!("; or rscale {name}={possible}")
+            }
         ),
     )
 }
@@ -296,7 +333,7 @@ pub fn no_drain(question: &Question, findings: &mut Vec<Finding>) {
     for service in shrinking(question) {
         let name = &service.name;
         let what = match (drain(Some(service)), service.pre_stop.is_empty()) {
-            (Some(_), _) => "`drain` policy",
+            (Some(_), _) => "a `drain` policy",
             (None, false) => "`pre_stop` hooks",
             (None, true) => continue,
         };
@@ -428,4 +465,282 @@ fn named(mut things: Vec<String>) -> String {
         things.push(format!("{more} more"));
     }
     things.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::super::Rule;
+    use super::super::testing::Scene;
+    use crate::project::cluster::{
+        Deployed, Facts, Machine, Node, Placement, PublishedPort, Resources,
+    };
+    use crate::project::declared::EngineName;
+
+    /// `web` and `worker` on two nodes of two processors and 4 GiB, of which one is a manager.
+    fn scene(yaml: &str, change: impl Fn(&mut Deployed)) -> Scene {
+        let mut scene = Scene::new(yaml);
+        let project = &mut scene.project;
+        project.engine = EngineName::Swarm;
+        for name in project.declared.services.keys() {
+            let mut deployed = Deployed {
+                service: name.clone(),
+                object: format!("shop_{name}"),
+                count: 2,
+                grace: Some(Duration::from_secs(10)),
+                ..Deployed::default()
+            };
+            change(&mut deployed);
+            project.deployed.insert(name.clone(), deployed);
+        }
+        let node = |name: &str| Node {
+            name: name.into(),
+            ready: true,
+            schedulable: true,
+            state: "ready".into(),
+            this_one: name == "node1",
+            ..Node::default()
+        };
+        project.nodes = vec![node("node1"), node("node2")];
+        let machine = |(name, role): (&str, &str)| Machine {
+            name: name.into(),
+            schedulable: true,
+            traits: BTreeMap::from([
+                ("node.hostname".to_owned(), name.to_owned()),
+                ("node.role".to_owned(), role.to_owned()),
+            ]),
+            resources: Resources {
+                nano_cpus: 2_000_000_000,
+                memory_bytes: 4 << 30,
+            },
+            running: BTreeMap::from([("shop_web".to_owned(), 1), ("shop_worker".to_owned(), 1)]),
+            ..Machine::default()
+        };
+        scene.facts(Facts {
+            machines: [("node1", "manager"), ("node2", "worker")]
+                .map(machine)
+                .into(),
+        })
+    }
+
+    const TWO: &str = "services: {web: {image: a}, worker: {image: b}}";
+
+    fn said(scene: &Scene, rule: Rule, wish: &[(&str, i64)]) -> Vec<(String, String)> {
+        let found = scene.found(rule, wish).into_iter();
+        found
+            .map(|finding| (finding.message, finding.hint))
+            .collect()
+    }
+
+    fn constrained(constraint: &str, most: Option<u32>) -> impl Fn(&mut Deployed) {
+        move |deployed| {
+            deployed.placement = Placement {
+                constraints: vec![constraint.to_owned()],
+                most_per_node: most,
+                ..Placement::default()
+            };
+        }
+    }
+
+    #[test]
+    fn refuses_more_replicas_than_nodes_may_have() {
+        let limited = scene(TWO, constrained("node.role == worker", Some(2)));
+        assert!(
+            said(&limited, Rule::Placement, &[("web", 3)]).is_empty(),
+            "one on node1 stays"
+        );
+        assert_eq!(
+            said(&limited, Rule::Placement, &[("web", 4)]),
+            [(
+                "`web` is to have 4 replicas, but only 3 fit: of 2 nodes all take replicas, 1 satisfies \
+                 `node.role == worker`, each at most 2 (max_replicas_per_node)"
+                    .to_owned(),
+                "change services.web.deploy.placement or its ports, and deploy again; or rscale web=3".to_owned()
+            )]
+        );
+        assert_eq!(limited.kinds(Rule::Placement, &[("web", 4)]), ["error"]);
+        assert!(said(&limited, Rule::Placement, &[("web", 1)]).is_empty());
+    }
+
+    #[test]
+    fn names_the_node_that_a_label_or_a_drain_keeps_out() {
+        let labelled = scene(TWO, constrained("node.labels.disk==ssd", None));
+        let found = said(&labelled, Rule::Placement, &[("web", 3)]);
+        assert_eq!(
+            found[0].1,
+            "let another node take it: docker node update --label-add disk=ssd node1; or rscale web=2"
+        );
+        let mut drained = scene(TWO, constrained("node.role == worker", None));
+        drained.machine("node2").schedulable = false;
+        drained.project.nodes[1].schedulable = false;
+        let found = said(&drained, Rule::Placement, &[("web", 3)]);
+        assert!(
+            found[0]
+                .0
+                .contains("only 2 fit: of 2 nodes 1 takes replicas, 0 satisfy"),
+            "{found:?}"
+        );
+        assert!(
+            found[0]
+                .1
+                .contains("docker node update --availability active node2"),
+            "{found:?}"
+        );
+        drained.project.nodes[1].ready = false;
+        let found = said(&drained, Rule::Placement, &[("web", 3)]);
+        assert!(
+            found[0].1.contains("docker node inspect --pretty node2"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn refuses_a_second_replica_behind_the_port_of_a_node() {
+        let published = scene(TWO, |deployed| {
+            deployed.ports = vec![PublishedPort {
+                protocol: "tcp".into(),
+                target: 80,
+                published: 8080,
+                by_node: true,
+            }];
+        });
+        let found = said(&published, Rule::Placement, &[("web", 3)]);
+        assert!(
+            found[0]
+                .0
+                .ends_with("each has its port 8080 once (mode: host)"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn refuses_when_no_node_takes_replicas() {
+        let mut scene = scene(TWO, |_| ()).facts(Facts::default());
+        for node in &mut scene.project.nodes {
+            node.schedulable = false;
+            node.state = "drain".into();
+        }
+        assert_eq!(
+            said(&scene, Rule::Placement, &[("web", 3)])[0].0,
+            "no node takes a replica of `web`: node1 (drain), node2 (drain)"
+        );
+    }
+
+    fn reserving(gibibytes: u64) -> impl Fn(&mut Deployed) {
+        move |deployed| deployed.placement.reserved.memory_bytes = gibibytes << 30
+    }
+
+    #[test]
+    fn replicas_are_not_split_over_nodes() {
+        // 4 GiB are free on two nodes, 3 GiB each: five of 3 GiB would fit into the sum of larger nodes only.
+        let scene = scene(TWO, reserving(3));
+        assert!(said(&scene, Rule::Capacity, &[("web", 4)]).is_empty());
+        assert_eq!(
+            said(&scene, Rule::Capacity, &[("web", 5)]),
+            [(
+                "`web` is to have 5 replicas, but only 4 fit: each reserves 3 GiB of memory, and not reserved is \
+                 4 GiB of memory on node1, 4 GiB of memory on node2"
+                    .to_owned(),
+                "lower services.web.deploy.resources.reservations and deploy again; or rscale web=4".to_owned()
+            )]
+        );
+        assert_eq!(scene.kinds(Rule::Capacity, &[("web", 5)]), ["error"]);
+    }
+
+    #[test]
+    fn what_runs_already_takes_its_share() {
+        let mut scene = scene(TWO, reserving(3));
+        scene.machine("node1").taken.memory_bytes = 2 << 30;
+        assert!(said(&scene, Rule::Capacity, &[("web", 3)]).is_empty());
+        assert_eq!(said(&scene, Rule::Capacity, &[("web", 4)]).len(), 1);
+    }
+
+    #[test]
+    fn services_that_grow_together_share_the_nodes() {
+        let scene = scene(TWO, reserving(3));
+        assert!(said(&scene, Rule::Capacity, &[("web", 3), ("worker", 3)]).is_empty());
+        let found = said(&scene, Rule::Capacity, &[("web", 4), ("worker", 3)]);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0]
+                .0
+                .starts_with("beside `web` there may be no room for 1 replica of `worker`"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn what_swarm_does_not_do_is_refused_when_a_service_shrinks() {
+        let yaml = "
+services:
+  web: {image: a, x-rscale: {drain: {exec: [touch, /tmp/d]}}}
+  worker: {image: b, pre_stop: [{command: [sync]}], x-rscale: {stop-timeout: 60s}}";
+        let scene = scene(yaml, |_| ());
+        for (service, rule, message) in [
+            (
+                "web",
+                Rule::Drain,
+                "`web` has a `drain` policy, but Swarm itself chooses which replicas go",
+            ),
+            ("worker", Rule::Drain, "`worker` has `pre_stop` hooks, but"),
+            (
+                "worker",
+                Rule::ShortGrace,
+                "replicas of `worker` have 10s to end on Swarm, which is their stop_grace_period and no other: \
+                 `stop-timeout` says 1m",
+            ),
+        ] {
+            let found = said(&scene, rule, &[(service, 1)]);
+            assert!(found[0].0.starts_with(message), "{found:?}");
+            assert_eq!(scene.kinds(rule, &[(service, 1)]), ["error"]);
+            assert!(said(&scene, rule, &[(service, 3)]).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_grace_of_its_own_is_what_was_deployed() {
+        for (typed, deployed, refused) in [(30, 30, false), (30, 10, true), (5, 10, true)] {
+            let change = |one: &mut Deployed| one.grace = Some(Duration::from_secs(deployed));
+            let scene = scene(TWO, change).stop_timeout(typed);
+            assert_eq!(
+                !said(&scene, Rule::ShortGrace, &[("web", 1)]).is_empty(),
+                refused,
+                "{typed}"
+            );
+        }
+    }
+
+    #[test]
+    fn workers_without_a_grace_are_warned_about() {
+        let yaml = "services: {jobs: {image: a, command: celery -A app worker}}";
+        for (grace, warnings) in [(10, 1), (300, 0)] {
+            let change = |one: &mut Deployed| one.grace = Some(Duration::from_secs(grace));
+            let scene = scene(yaml, change);
+            assert_eq!(
+                scene.kinds(Rule::ShortGrace, &[("jobs", 1)]).len(),
+                warnings,
+                "{grace}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refresh_reaches_only_this_node() {
+        let yaml = "
+services:
+  web: {image: a, x-rscale: {refresh: [{service: proxy, exec: [reload]}]}}
+  proxy: {image: b}";
+        let on = |node: &'static str| {
+            scene(yaml, |_| ()).replica("proxy", |replica| replica.node = Some(node.into()))
+        };
+        assert!(said(&on("node1"), Rule::RefreshTarget, &[("web", 3)]).is_empty());
+        let found = said(&on("node2"), Rule::RefreshTarget, &[("web", 3)]);
+        assert_eq!(
+            found[0].0,
+            "the refresh of `web` is for `proxy`, which has 1 replica on other nodes (node2): a command reaches \
+             only those on node1"
+        );
+    }
 }

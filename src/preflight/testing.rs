@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Finding, Question, Rule, Severity, Surroundings, examine};
 use crate::project::Project;
+use crate::project::cluster::{Facts, Machine};
 use crate::project::declared::{Declared, Service};
 use crate::project::observed::{Replica, State};
 
@@ -97,6 +98,21 @@ impl Scene {
     pub fn memory(mut self, bytes: u64) -> Self {
         self.surroundings.memory_bytes = bytes;
         self
+    }
+
+    pub fn facts(mut self, facts: Facts) -> Self {
+        self.surroundings.facts = Some(facts);
+        self
+    }
+
+    /// A machine of the cluster, to be changed.
+    pub fn machine(&mut self, name: &str) -> &mut Machine {
+        let facts = self.surroundings.facts.as_mut();
+        let machines = facts.into_iter().flat_map(|facts| &mut facts.machines);
+        machines
+            .into_iter()
+            .find(|machine| machine.name == name)
+            .expect("the scene has the machine")
     }
 
     pub fn stop_timeout(mut self, seconds: u64) -> Self {

@@ -188,6 +188,37 @@ pub struct Check {
     pub findings: Vec<FindingItem>,
 }
 
+/// `rscale export --format json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Export {
+    /// Version of this document's shape.
+    pub schema: u32,
+    pub project: String,
+    /// The engine that the counts are from.
+    pub engine: String,
+    #[schemars(extend("enum" = ["swarm", "kubernetes"]))]
+    pub target: String,
+    pub files: Vec<ExportedFile>,
+    /// The command that took the files for good; null where there is none on this machine.
+    pub checked_by: Option<String>,
+    pub warnings: Vec<ExportWarning>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ExportedFile {
+    pub path: String,
+    pub bytes: usize,
+}
+
+/// What does not go along, or not as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ExportWarning {
+    /// Null when it is about the whole project.
+    pub service: Option<String>,
+    pub message: String,
+    pub hint: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingItem {
     pub rule: String,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::json::{FindingItem, LeftAlone, Scale, ScaledService};
+use super::json::{Export, FindingItem, LeftAlone, Scale, ScaledService};
 use crate::apply::{Waiting, WaitingFor};
 use crate::duration;
 use crate::engine::{Engine, steps};
@@ -66,6 +66,26 @@ pub fn findings(findings: &[FindingItem], paint: Paint) -> String {
         };
         let _ = writeln!(text, "{}[{rule}]: {message}", paint.with(color, severity));
         let _ = writeln!(text, "  hint: {hint}");
+    }
+    text
+}
+
+/// A warning without a rule; its hint is printed below it.
+pub fn warning(message: &str, paint: Paint) -> String {
+    format!("{}: {message}", paint.with(AnsiColor::Yellow, "warning"))
+}
+
+/// What an export wrote, who checked it, and what to type next.
+pub fn export(export: &Export, next: &[String]) -> String {
+    let mut text = String::new();
+    for file in &export.files {
+        let _ = writeln!(text, "{}  {} bytes", file.path, file.bytes);
+    }
+    if let Some(command) = &export.checked_by {
+        let _ = writeln!(text, "checked with `{command}`");
+    }
+    for command in next {
+        let _ = writeln!(text, "next: {command}");
     }
     text
 }

@@ -3,8 +3,8 @@
 #   listing     5,000 replicas in one listing, read and printed, with clients that print saved output
 #   swarm       on a swarm of two nodes that the script makes (needs root)
 #   kubernetes  on the cluster that RSCALE_BENCH_KUBECONFIG names
-# shellcheck shell=bash
-# shellcheck disable=SC2154 # rscale, work, here: of run.sh
+# shellcheck disable=SC2154,SC2016 # rscale, work, here: of run.sh; backticks are Markdown
+set -euo pipefail
 
 # Many of the Deployment and the pod in engines/web.json, which a real API server printed: 50 with 100 pods each.
 many_pods() {
@@ -85,15 +85,10 @@ swarm() {
     echo 'bench: swarm needs root, for the nodes; left out' >&2
     return
   fi
-  local testbed=$here/../testbed/swarm.sh socket token
-  socket=$("$testbed" up 1)
-  second=$("$testbed" up 2)
-  nodes_of_bench=yes
-  export DOCKER_HOST=$socket
-  docker swarm init --advertise-addr "$("$testbed" address 1)" --data-path-addr "$("$testbed" address 1)" >/dev/null
-  token=$(docker swarm join-token --quiet worker)
-  DOCKER_HOST=$second docker swarm join --advertise-addr "$("$testbed" address 2)" --data-path-addr "$("$testbed" address 2)" \
-    --token "$token" "$("$testbed" address 1):2377" >/dev/null
+  local socket
+  swarm_of_bench=90
+  socket=$("$here/../testbed/swarm.sh" up "$swarm_of_bench" 2 | awk 'NR == 1 { print $3 }')
+  export DOCKER_HOST=unix://${socket#unix://}
   mkdir -p "$work/swarm/empty"
   {
     printf 'version: "3.9"\nservices:\n'

@@ -14,9 +14,8 @@ projects=()
 
 clean_up() {
   [ -z "${namespace:-}" ] || kubectl delete namespace "$namespace" --wait=false >/dev/null 2>&1 || true
-  if [ -n "${nodes_of_bench:-}" ]; then
-    "$here/../testbed/swarm.sh" down 2 >/dev/null 2>&1 || true
-    "$here/../testbed/swarm.sh" down 1 >/dev/null 2>&1 || true
+  if [ -n "${swarm_of_bench:-}" ]; then
+    "$here/../testbed/swarm.sh" down "$swarm_of_bench" >/dev/null 2>&1 || true
     unset DOCKER_HOST
   fi
   for project in "${projects[@]}"; do

@@ -23,7 +23,7 @@ fn help(line: &str) -> String {
 #[test]
 fn help_of_every_command_is_as_it_was_agreed() {
     insta::with_settings!({ snapshot_path => "../snapshots/help", prepend_module_to_snapshot => false, omit_expression => true }, {
-        for command in ["", "scale", "scale-all", "status", "check", "load-test", "completions", "man"] {
+        for command in ["", "scale", "scale-all", "status", "check", "load-test", "export", "completions", "man"] {
             let name = if command.is_empty() { "help" } else { &format!("help-{command}") };
             insta::assert_snapshot!(name, help(&format!("{command} --help")));
         }
@@ -39,7 +39,15 @@ fn help_is_had_in_every_way_that_people_type_it() {
 
 #[test]
 fn help_tells_the_exit_codes() {
-    for command in ["", "scale", "scale-all", "status", "check", "load-test"] {
+    for command in [
+        "",
+        "scale",
+        "scale-all",
+        "status",
+        "check",
+        "load-test",
+        "export",
+    ] {
         let text = help(&format!("{command} --help"));
         for code in [
             "  0    done",

@@ -12,6 +12,7 @@ fn generated_files_are_not_stale() {
         ("status-schema", "docs/schema/status.schema.json"),
         ("scale-schema", "docs/schema/scale.schema.json"),
         ("check-schema", "docs/schema/check.schema.json"),
+        ("export-schema", "docs/schema/export.schema.json"),
         ("load-test-schema", "docs/schema/load-test.schema.json"),
         (
             "load-test-compare-schema",
@@ -52,6 +53,7 @@ fn the_command_line_page_has_a_section_for_every_command() {
             "rscale status",
             "rscale check",
             "rscale load-test",
+            "rscale export",
             "rscale completions",
             "rscale man"
         ]

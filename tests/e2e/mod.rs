@@ -20,3 +20,5 @@ mod report;
 mod scale;
 mod scale_all;
 mod status;
+#[cfg(target_os = "linux")]
+mod swarm;

@@ -10,3 +10,5 @@ pub mod fake;
 pub mod http;
 #[cfg(unix)]
 pub mod kubernetes;
+#[cfg(target_os = "linux")]
+pub mod swarm;

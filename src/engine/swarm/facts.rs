@@ -133,7 +133,9 @@ pub fn parse(nodes: &str, services: &str, tasks: &str) -> Result<Vec<Machine>, s
             }
         }
     }
-    Ok(machines.into_values().collect())
+    let mut machines: Vec<Machine> = machines.into_values().collect();
+    machines.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(machines)
 }
 
 fn machine(node: Inspected) -> Machine {

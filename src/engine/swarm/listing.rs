@@ -395,7 +395,7 @@ mod tests {
         let observed = lost();
         assert_eq!(
             short(&observed, "web"),
-            ["shop_web.1 created -", "shop_web.2 running node1"]
+            ["shop_web.1 created -", "shop_web.2 created node1"]
         );
         assert_eq!(
             short(&observed, "stubborn"),

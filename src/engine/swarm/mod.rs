@@ -3,6 +3,7 @@
 mod description;
 mod facts;
 mod listing;
+mod membership;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -72,6 +73,19 @@ impl Engine for Swarm {
         error.stderr().contains("nothing found in stack")
     }
 
+    fn inquiry(&self, error: &CommandError) -> Option<CommandSpec> {
+        let asks = error.stderr().contains("not a swarm manager");
+        let args = ["info", "--format", "{{json .Swarm}}"];
+        asks.then(|| Self::docker(args, READ_TIMEOUT))
+    }
+
+    fn explain(&self, error: &CommandError, answer: &Answer) -> Error {
+        match answer {
+            Ok(text) => membership::not_a_manager(text),
+            Err(_) => explain_reading(error),
+        }
+    }
+
     fn parse_listing(&self, project: &str, outputs: &[String]) -> Result<Observed> {
         let [services, tasks, nodes] = outputs else {
             return Err(Error::unusable("docker did not answer what was asked"));
@@ -82,6 +96,11 @@ impl Engine for Swarm {
 
     fn container(&self, replica: &Replica) -> String {
         format!("{}.{}", replica.name, replica.id)
+    }
+
+    fn reaches(&self, project: &Project, replica: &Replica) -> bool {
+        let here = project.nodes.iter().find(|node| node.this_one);
+        here.is_some_and(|node| replica.node.as_deref() == Some(node.name.as_str()))
     }
 
     fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
@@ -139,6 +158,11 @@ impl Orchestrator for Swarm {
             services: step.counts.keys().cloned().collect(),
             spec: spec.on_interrupt(OnInterrupt::Finish),
         }]
+    }
+
+    fn projects(&self) -> Option<CommandSpec> {
+        let args = ["stack", "ls", "--format", "{{.Name}}"];
+        Some(Self::docker(args, READ_TIMEOUT))
     }
 
     fn supports_choice(&self) -> bool {

@@ -100,6 +100,7 @@ pub struct Node {
 pub struct Facts {
     /// The machines in detail, where the placement of replicas depends on them.
     pub machines: Vec<Machine>,
+    /// What only Kubernetes has.
     pub kubernetes: kubernetes::Facts,
 }
 
