@@ -221,8 +221,7 @@ impl Orchestrator for Kubernetes {
             .iter()
             .filter(|replica| {
                 let deployed = project.deployed.get(&replica.service);
-                deployed.is_some_and(|deployed| !deployed.highest_goes)
-                    && !all_go(&replica.service)
+                deployed.is_some_and(|deployed| !deployed.highest_goes) && !all_go(&replica.service)
             })
             .map(|replica| replica.name.as_str())
             .collect();
