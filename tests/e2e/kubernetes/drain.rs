@@ -161,3 +161,21 @@ fn a_service_of_the_file_that_the_cluster_does_not_have_is_refused() {
     ran.says("mail");
     assert_eq!(cluster.changes(), [""; 0]);
 }
+
+/// What the cluster runs in pods that go is not run by rscale, too; all of a parallel set go at once.
+#[test]
+fn what_the_cluster_drains_itself_is_left_to_it() {
+    let Some(cluster) = Cluster::with_tricks() else {
+        return;
+    };
+    cluster.compose_file(DRAINED);
+    cluster.create(&Workload::stateful_set("web", 4).parallel().pre_stop());
+    cluster.rscale(&["web=1"]).succeeded();
+    let steps = steps(&cluster);
+    assert_eq!(
+        of(&steps, "leaves"),
+        ["web-1", "web-2", "web-3"],
+        "{steps:#?}"
+    );
+    cluster.assert_counts(&[("web", 1)]);
+}

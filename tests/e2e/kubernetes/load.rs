@@ -63,7 +63,10 @@ fn a_sweep_measures_each_count_and_brings_the_first_back() {
         .document();
     is_valid("load-test-sweep", &document);
     let points = document["points"].as_array().unwrap();
-    let counts: Vec<&Value> = points.iter().map(|point| &point["counts"]["web"]).collect();
+    let counts: Vec<&Value> = points
+        .iter()
+        .map(|point| &point["counts"][0]["replicas"])
+        .collect();
     assert_eq!(counts, [1, 2, 4]);
     let rate = |point: &Value| point["result"]["throughput_per_second"].as_f64().unwrap();
     assert!(rate(&points[2]) > 1.5 * rate(&points[0]), "{document:#}");

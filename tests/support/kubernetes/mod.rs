@@ -13,6 +13,7 @@ mod objects;
 mod place;
 mod pod;
 mod port;
+mod protobuf;
 mod quota;
 mod request;
 mod server;

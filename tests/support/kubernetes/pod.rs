@@ -13,7 +13,7 @@ use super::world::stamp;
 const PULLING: Duration = Duration::from_millis(100);
 /// A crashing container runs, and rests, for so long.
 const CRASH_RUN: Duration = Duration::from_millis(40);
-const CRASH_REST: Duration = Duration::from_millis(200);
+const CRASH_REST: Duration = Duration::from_millis(1500);
 
 /// What is known of a pod beyond its object.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ use super::answer::Answer;
 use super::port::Port;
 use super::request::{Request, Target, parameters};
 use super::world::{Meddling, World};
-use super::{controller, exec, objects};
+use super::{controller, exec, objects, protobuf};
 
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
@@ -130,6 +130,11 @@ async fn serve(world: &Mutex<World>, mut asked: hyper::Request<Incoming>) -> Res
         let value = head.headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
     };
+    let body = if header(CONTENT_TYPE) == protobuf::CONTENT_TYPE {
+        protobuf::review(&bytes)
+    } else {
+        serde_json::from_slice(&bytes).ok()
+    };
     let request = Request {
         method: head.method.to_string(),
         path: head.uri.path().trim_start_matches('/').to_owned(),
@@ -139,7 +144,7 @@ async fn serve(world: &Mutex<World>, mut asked: hyper::Request<Incoming>) -> Res
             .next()
             .unwrap_or_default()
             .to_owned(),
-        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        body: body.unwrap_or(Value::Null),
     };
     let delay = lock(world).delay;
     if delay > Duration::ZERO {

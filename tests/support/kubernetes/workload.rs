@@ -180,14 +180,6 @@ impl Workload {
         }
     }
 
-    pub fn plural(&self) -> &'static str {
-        if self.stateful {
-            "statefulsets"
-        } else {
-            "deployments"
-        }
-    }
-
     /// The object, with an image whose container runs `sleep`.
     pub fn manifest(&self, namespace: &str, image: &str) -> Value {
         let image = match self.behaviour {
