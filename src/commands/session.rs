@@ -90,7 +90,11 @@ impl<'a> Session<'a> {
                 (
                     format!("kubernetes:{}/{namespace}", server.unwrap_or_default()),
                     // Without a file the namespace is the project.
-                    if file.is_some() { likely_name } else { namespace },
+                    if file.is_some() {
+                        likely_name
+                    } else {
+                        namespace
+                    },
                 )
             }
         };

@@ -316,7 +316,10 @@ mod tests {
             let file = format!("tests/samples/kubernetes-1.36/errors/{sample}.txt");
             let error = explain(&failed(&std::fs::read_to_string(file).unwrap()));
             assert_eq!((error.exit, error.message.as_str()), (exit, message));
-            assert!(error.hints.iter().any(|hint| hint.contains("kube")), "{sample}");
+            assert!(
+                error.hints.iter().any(|hint| hint.contains("kube")),
+                "{sample}"
+            );
         }
         let missing = explain(&CommandError::NotFound {
             program: "kubectl".into(),

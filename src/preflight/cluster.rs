@@ -67,9 +67,9 @@ pub fn rollout(question: &Question, findings: &mut Vec<Finding>) {
         };
         let drained = count < i64::from(deployed.count) && service.policy.drain.is_some();
         let message = match &update.stuck {
-            Some(stuck) => format!(
-                "the rollout of `{name}` {stuck}; new replicas may not come up either"
-            ),
+            Some(stuck) => {
+                format!("the rollout of `{name}` {stuck}; new replicas may not come up either")
+            }
             None if drained => format!(
                 "`{name}` is at a rollout, which has a say in which replicas go: others than the drained ones may"
             ),

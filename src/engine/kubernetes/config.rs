@@ -102,7 +102,11 @@ contexts:
             (&[HOME, WORK], None, home),
             (&[HOME, WORK], Some("work"), ["https://203.0.113.1", "prod"]),
             (&[WORK, HOME], None, ["https://203.0.113.1", "prod"]),
-            (&[WORK, HOME], Some("home"), ["https://203.0.113.1", "other"]),
+            (
+                &[WORK, HOME],
+                Some("home"),
+                ["https://203.0.113.1", "other"],
+            ),
             (&[WORK, HOME], Some("bare"), ["https://198.51.100.1", ""]),
             (&["", "{", HOME], None, home),
             (&[HOME], Some("nosuch"), ["", ""]),

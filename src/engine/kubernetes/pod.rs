@@ -141,7 +141,10 @@ fn reason(
     if let Some(scheduled) = pod.status.condition("PodScheduled")
         && scheduled.status == "False"
     {
-        return Some(format!("is {}", joined(&scheduled.reason, &scheduled.message)));
+        return Some(format!(
+            "is {}",
+            joined(&scheduled.reason, &scheduled.message)
+        ));
     }
     let said = joined(
         pod.status.reason.as_deref().unwrap_or_default(),
