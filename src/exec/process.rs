@@ -120,7 +120,9 @@ impl ProcessExecutor {
         };
         leash.0 = None;
         tracing::debug!(%command, %status, said = err.trim(), "ended");
-        let stdout = String::from_utf8_lossy(&out).into_owned();
+        // A listing has tens of megabytes: it is not copied where it is text already.
+        let stdout = String::from_utf8(out)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         if status.success() {
             return Ok(CommandOutput {
                 stdout,
