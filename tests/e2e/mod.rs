@@ -6,6 +6,7 @@
 mod check;
 mod drain;
 pub mod examples;
+mod export;
 mod load_celery;
 mod load_http;
 mod load_redis;
