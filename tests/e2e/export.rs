@@ -91,7 +91,10 @@ fn compose_reads_the_same_policies_in_the_stack() {
 #[test]
 fn a_scaled_project_becomes_an_overlay_that_kustomize_applies() {
     let Some(project) = scaled() else { return };
-    let document = project.json(&["export", "kubernetes"]).succeeded().document();
+    let document = project
+        .json(&["export", "kubernetes"])
+        .succeeded()
+        .document();
     if !has_kubectl() {
         assert_eq!(document["checked_by"], serde_json::Value::Null);
         return;
