@@ -345,38 +345,42 @@ impl Run<'_> {
                 .unwrap_or(u32::MAX);
             progress.ready = ready;
         });
-        let deployed = now.deployed.get(service);
         // While replicas are replaced by newer ones there are more of them, and some of them on their way.
         if ready >= wanted && there >= wanted && now.is_updating(service) {
             return Verdict::Ready;
         }
-        let trouble = deployed.and_then(|deployed| deployed.trouble.as_ref());
-        match trouble.filter(|_| there < wanted) {
-            Some(trouble) => {
-                let short = format!("`{service}` has {there} of {wanted} replicas: {trouble}");
-                let mut troubled = self.troubled.borrow_mut();
-                let (since, had) = *troubled
-                    .entry(service.to_owned())
-                    .and_modify(|(since, had)| {
-                        if *had != there {
-                            (*since, *had) = (Instant::now(), there);
-                        }
-                    })
-                    .or_insert((Instant::now(), there));
-                if since.elapsed() >= TROUBLE_LASTS && had == there {
-                    return Verdict::Failed {
-                        why: short,
-                        suspect: None,
-                    };
+        if there != wanted {
+            match self.missing(now, service, there, wanted) {
+                Verdict::Waiting(what) => {
+                    waiting.get_or_insert(what);
                 }
-                waiting.get_or_insert(short);
+                verdict => return verdict,
             }
-            None if there != wanted => {
-                waiting.get_or_insert(format!("`{service}` has {there} of {wanted} replicas"));
-            }
-            None => {}
         }
         waiting.map_or(Verdict::Ready, Verdict::Waiting)
+    }
+
+    /// How a service stands that has another number of replicas than was told: the engine is still at it, or says
+    /// why it cannot make more.
+    fn missing(&self, now: &Project, service: &str, there: u32, wanted: u32) -> Verdict {
+        let short = format!("`{service}` has {there} of {wanted} replicas");
+        let deployed = now.deployed.get(service);
+        let trouble = deployed.and_then(|deployed| deployed.trouble.as_ref());
+        let Some(trouble) = trouble.filter(|_| there < wanted) else {
+            return Verdict::Waiting(short);
+        };
+        let why = format!("{short}: {trouble}");
+        let mut troubled = self.troubled.borrow_mut();
+        let (since, had) = troubled
+            .entry(service.to_owned())
+            .or_insert((Instant::now(), there));
+        if *had != there {
+            (*since, *had) = (Instant::now(), there);
+        }
+        if since.elapsed() < TROUBLE_LASTS {
+            return Verdict::Waiting(why);
+        }
+        Verdict::Failed { why, suspect: None }
     }
 
     /// The latest failure of a replica that the engine replaced too often in this run. What kept failing
