@@ -279,7 +279,7 @@ impl Run<'_> {
             .iter()
             .filter(|replica| !replica.leaving)
             .collect();
-        if let Some(failed) = self.failed_for_good(now, service, &staying, wanted) {
+        if let Some(failed) = self.failed_for_good(now, service) {
             return failed;
         }
         let (mut waiting, mut ready) = (None, 0);
@@ -350,65 +350,67 @@ impl Run<'_> {
                 .unwrap_or(u32::MAX);
             progress.ready = ready;
         });
-        let deployed = now.deployed.get(service);
         // While replicas are replaced by newer ones there are more of them, and some of them on their way.
         if ready >= wanted && there >= wanted && now.is_updating(service) {
             return Verdict::Ready;
         }
-        let trouble = deployed.and_then(|deployed| deployed.trouble.as_ref());
-        match trouble.filter(|_| there < wanted) {
-            Some(trouble) => {
-                let short = format!("`{service}` has {there} of {wanted} replicas: {trouble}");
-                let mut troubled = self.troubled.borrow_mut();
-                let (since, had) = *troubled
-                    .entry(service.to_owned())
-                    .and_modify(|(since, had)| {
-                        if *had != there {
-                            (*since, *had) = (Instant::now(), there);
-                        }
-                    })
-                    .or_insert((Instant::now(), there));
-                if since.elapsed() >= TROUBLE_LASTS && had == there {
-                    return Verdict::Failed {
-                        why: short,
-                        suspect: None,
-                    };
+        if there != wanted {
+            match self.missing(now, service, there, wanted) {
+                Verdict::Waiting(what) => {
+                    waiting.get_or_insert(what);
                 }
-                waiting.get_or_insert(short);
+                verdict => return verdict,
             }
-            None if there != wanted => {
-                waiting.get_or_insert(format!("`{service}` has {there} of {wanted} replicas"));
-            }
-            None => {}
         }
         waiting.map_or(Verdict::Ready, Verdict::Waiting)
     }
 
-    /// A failure that will not go away: of a replica that keeps crashing, or of one that is not tried again.
-    fn failed_for_good(
-        &self,
-        now: &Project,
-        service: &str,
-        staying: &[&Replica],
-        wanted: u32,
-    ) -> Option<Verdict> {
-        let verdict = |failed: &Replica, end: &str| Verdict::Failed {
-            why: format!(
-                "`{}` {}, {end}",
-                failed.name,
-                failed.reason.as_deref().unwrap_or("failed")
-            ),
-            suspect: Some(Suspect::of(failed)),
+    /// A failure that will not go away: of a replica that keeps crashing.
+    fn failed_for_good(&self, now: &Project, service: &str) -> Option<Verdict> {
+        let crashing = self.crashing(now, service, RESTART_LIMIT)?;
+        let reason = crashing.reason.as_deref().unwrap_or("failed");
+        Some(Verdict::Failed {
+            why: format!("`{}` {reason}, {RESTART_LIMIT} times", crashing.name),
+            suspect: Some(Suspect::of(crashing)),
+        })
+    }
+
+    /// How a service stands that has another number of replicas than was told: the engine is still at it, or says
+    /// why it cannot make more, or a replica failed and nothing takes its place.
+    fn missing(&self, now: &Project, service: &str, there: u32, wanted: u32) -> Verdict {
+        let short = format!("`{service}` has {there} of {wanted} replicas");
+        let deployed = now.deployed.get(service);
+        let failed = self.crashing(now, service, 1).filter(|failed| {
+            let mut replicas = now.replicas(service).iter();
+            !replicas.any(|one| one.name == failed.name && !one.leaving)
+        });
+        let trouble = deployed.and_then(|deployed| deployed.trouble.clone());
+        let trouble = trouble.or_else(|| {
+            let failed = failed?;
+            let reason = failed.reason.as_deref().unwrap_or("failed");
+            Some(format!(
+                "`{}` {reason}, and is not started again",
+                failed.name
+            ))
+        });
+        let Some(trouble) = trouble.filter(|_| there < wanted) else {
+            return Verdict::Waiting(short);
         };
-        if let Some(crashing) = self.crashing(now, service, RESTART_LIMIT) {
-            return Some(verdict(crashing, &format!("{RESTART_LIMIT} times")));
+        let why = format!("{short}: {trouble}");
+        let mut troubled = self.troubled.borrow_mut();
+        let (since, had) = troubled
+            .entry(service.to_owned())
+            .or_insert((Instant::now(), there));
+        if *had != there {
+            (*since, *had) = (Instant::now(), there);
         }
-        // What failed and has no successor: the service's restart policy says that it is not tried again.
-        let short = staying.len() < wanted as usize;
-        let given_up = self
-            .crashing(now, service, 1)
-            .filter(|failed| short && !staying.iter().any(|one| one.name == failed.name))?;
-        Some(verdict(given_up, "and is not started again"))
+        if since.elapsed() < TROUBLE_LASTS {
+            return Verdict::Waiting(why);
+        }
+        Verdict::Failed {
+            why,
+            suspect: failed.map(Suspect::of),
+        }
     }
 
     /// The latest failure of a replica that failed so often in this run. What kept failing before is no failure

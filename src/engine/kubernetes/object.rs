@@ -115,7 +115,6 @@ pub struct Container<'a> {
     pub lifecycle: Lifecycle,
     #[serde(borrow)]
     pub resources: Resources<'a>,
-    pub ports: Vec<Port>,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,14 +142,6 @@ pub struct Resources<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Port {
-    pub container_port: u16,
-    pub host_port: Option<u16>,
-    pub protocol: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
 pub struct Status<'a> {
     #[serde(borrow)]
     pub phase: Cow<'a, str>,
@@ -162,8 +153,6 @@ pub struct Status<'a> {
     pub container_statuses: Vec<ContainerStatus<'a>>,
     #[serde(borrow)]
     pub init_container_statuses: Vec<ContainerStatus<'a>>,
-    #[serde(rename = "hostIP", borrow)]
-    pub host_ip: Cow<'a, str>,
     /// Pods that a Deployment or StatefulSet has, and those of its newest template.
     pub replicas: u32,
     pub updated_replicas: u32,

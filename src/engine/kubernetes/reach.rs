@@ -113,16 +113,11 @@ fn publish(service: &Object, nodes: &[IpAddr], host: &mut Host) {
     let ports = service.spec.ports.iter().filter(|port| port.is_tcp());
     for port in ports {
         for ingress in &service.status.load_balancer.ingress {
-            match ingress.ip.as_deref().and_then(|ip| ip.parse().ok()) {
-                Some(ip) => {
-                    let at = SocketAddr::new(ip, port.port);
-                    host.published.entry(port.port).or_default().push(at);
-                }
-                None => {
-                    let name = ingress.hostname.clone();
-                    host.named
-                        .extend(name.map(|name| (port.port, (name, port.port))));
-                }
+            if let Some(ip) = ingress.ip.as_deref().and_then(|ip| ip.parse().ok()) {
+                let at = SocketAddr::new(ip, port.port);
+                host.published.entry(port.port).or_default().push(at);
+            } else if let Some(name) = &ingress.hostname {
+                host.named.insert(port.port, (name.clone(), port.port));
             }
         }
         let has_balancer = !service.status.load_balancer.ingress.is_empty();
@@ -143,7 +138,7 @@ fn publish_pod(pod: &Object, service: Option<&Object>, host: &mut Host) {
     for port in ports.filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP") {
         let Some(outside) = port
             .host_port
-            .or_else(|| pod.spec.host_network.then_some(port.container_port))
+            .or_else(|| pod.spec.host_network.then_some(port.number))
         else {
             continue;
         };
@@ -152,7 +147,7 @@ fn publish_pod(pod: &Object, service: Option<&Object>, host: &mut Host) {
             .iter()
             .flat_map(|one| &one.spec.ports)
             .find(|one| one.leads_to(port));
-        let inside = of_service.map_or(port.container_port, |one| one.port);
+        let inside = of_service.map_or(port.number, |one| one.port);
         if of_service.is_none() && service.is_some() {
             continue;
         }
@@ -234,9 +229,9 @@ impl ServicePort {
 
     fn leads_to(&self, port: &ContainerPort) -> bool {
         match &self.target_port {
-            Some(TargetPort::Number(number)) => *number == port.container_port,
+            Some(TargetPort::Number(number)) => *number == port.number,
             Some(TargetPort::Name(name)) => port.name.as_deref() == Some(name),
-            None => self.port == port.container_port,
+            None => self.port == port.number,
         }
     }
 }
@@ -251,7 +246,8 @@ struct Container {
 #[serde(rename_all = "camelCase")]
 struct ContainerPort {
     name: Option<String>,
-    container_port: u16,
+    #[serde(rename = "containerPort")]
+    number: u16,
     host_port: Option<u16>,
     protocol: Option<String>,
 }
