@@ -120,9 +120,7 @@ impl Reach<'_> {
         };
         let project = Project::new(declared, observed);
         match self.engine.control() {
-            Control::Counts(engine)
-                if project.declared.by_engine && project.deployed.is_empty() =>
-            {
+            Control::Counts(engine) if project.deployed.is_empty() => {
                 self.nothing_there(engine, &project).await?;
             }
             _ => {}
@@ -143,13 +141,14 @@ impl Reach<'_> {
             Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
             None => error,
         };
-        Err(match names.as_slice() {
-            [] => error.hint("nothing else runs there either"),
+        let error = match names.as_slice() {
+            [] => error,
             [first, ..] => error.hint(format!(
                 "what runs there: {}; name it: rscale --project-name {first} ...",
                 names.join(", ")
             )),
-        })
+        };
+        Err(error.hint(format!("deploy it: {}", engine.deploy(name))))
     }
 
     /// What runs of a project.

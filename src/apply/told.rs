@@ -279,30 +279,8 @@ impl Run<'_> {
             .iter()
             .filter(|replica| !replica.leaving)
             .collect();
-        if let Some(crashing) = self.crashing(now, service, RESTART_LIMIT) {
-            return Verdict::Failed {
-                why: format!(
-                    "`{}` {}, {RESTART_LIMIT} times",
-                    crashing.name,
-                    crashing.reason.as_deref().unwrap_or("failed")
-                ),
-                suspect: Some(Suspect::of(crashing)),
-            };
-        }
-        // What failed and has no successor: the service's restart policy says that it is not tried again.
-        let given_up = |failure: &&Replica| !staying.iter().any(|one| one.name == failure.name);
-        let short = staying.len() < wanted as usize;
-        if let Some(failed) = self.crashing(now, service, 1).filter(given_up)
-            && short
-        {
-            return Verdict::Failed {
-                why: format!(
-                    "`{}` {}, and is not started again",
-                    failed.name,
-                    failed.reason.as_deref().unwrap_or("failed")
-                ),
-                suspect: Some(Suspect::of(failed)),
-            };
+        if let Some(failed) = self.failed_for_good(now, service, &staying, wanted) {
+            return failed;
         }
         let (mut waiting, mut ready) = (None, 0);
         for replica in &staying {
@@ -406,6 +384,33 @@ impl Run<'_> {
         waiting.map_or(Verdict::Ready, Verdict::Waiting)
     }
 
+    /// A failure that will not go away: of a replica that keeps crashing, or of one that is not tried again.
+    fn failed_for_good(
+        &self,
+        now: &Project,
+        service: &str,
+        staying: &[&Replica],
+        wanted: u32,
+    ) -> Option<Verdict> {
+        let verdict = |failed: &Replica, end: &str| Verdict::Failed {
+            why: format!(
+                "`{}` {}, {end}",
+                failed.name,
+                failed.reason.as_deref().unwrap_or("failed")
+            ),
+            suspect: Some(Suspect::of(failed)),
+        };
+        if let Some(crashing) = self.crashing(now, service, RESTART_LIMIT) {
+            return Some(verdict(crashing, &format!("{RESTART_LIMIT} times")));
+        }
+        // What failed and has no successor: the service's restart policy says that it is not tried again.
+        let short = staying.len() < wanted as usize;
+        let given_up = self
+            .crashing(now, service, 1)
+            .filter(|failed| short && !staying.iter().any(|one| one.name == failed.name))?;
+        Some(verdict(given_up, "and is not started again"))
+    }
+
     /// The latest failure of a replica that failed so often in this run. What kept failing before is no failure
     /// of this scale.
     fn crashing<'p>(&self, now: &'p Project, service: &str, times: u32) -> Option<&'p Replica> {
@@ -426,8 +431,8 @@ impl Run<'_> {
         failures.iter().find(often).copied()
     }
 
-    /// Whether a replica was not well before, or the one whose place it took: one that keeps crashing runs for
-    /// a moment again and again.
+    /// Whether a replica was not well before, or the one whose place it took. One that keeps crashing runs for
+    /// a moment again and again; one that was on its way is waited for like any other.
     fn was_unwell_before(&self, replica: &Replica) -> bool {
         let crashed = |old: &Replica| {
             let failures = self.before.failures.iter();
@@ -435,7 +440,9 @@ impl Run<'_> {
         };
         let mut before = self.before.replicas(&replica.service).iter();
         before.any(|old| {
-            !old.leaving && self.is_same(old, replica) && (!old.is_good() || crashed(old))
+            let on_its_way = old.state == State::Created && old.reason.is_none() && !old.failing;
+            let unwell = !old.is_good() && !on_its_way;
+            !old.leaving && self.is_same(old, replica) && (unwell || crashed(old))
         })
     }
 

@@ -203,6 +203,9 @@ pub trait Orchestrator: Engine {
         None
     }
 
+    /// What can be typed to have the engine run a project.
+    fn deploy(&self, project: &str) -> String;
+
     /// Whether rscale can say which replicas go.
     fn supports_choice(&self) -> bool;
     /// Has these replicas go before all others of their services, or (`false`) like any other again; `None`

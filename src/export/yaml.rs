@@ -1,5 +1,7 @@
 //! Writes YAML with comments, which serde_yaml cannot; text is quoted so that YAML 1.1 and 1.2 read the same.
 
+use std::fmt::Write as _;
+
 use serde_yaml::Value;
 
 /// Columns that comments fill.
@@ -281,7 +283,7 @@ fn flow_text(text: &str) -> String {
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
             c if c.is_control() || is_break(c) => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(c)));
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
             }
             c => quoted.push(c),
         }

@@ -283,4 +283,20 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn where_the_highest_number_goes_its_state_does_not_matter() {
+        let mut project = project(&[("db", 3)]);
+        project.replicas.get_mut("db").unwrap()[0].state = State::Exited;
+        let wish = [("db", 2)];
+        assert_eq!(
+            steps(&project, &wish, None)[0],
+            r#"{"db": 3} -> {"db": 2} ["db.1"]"#
+        );
+        project.deployed.get_mut("db").unwrap().highest_goes = true;
+        assert_eq!(
+            steps(&project, &wish, None)[0],
+            r#"{"db": 3} -> {"db": 2} ["db.3"]"#
+        );
+    }
 }

@@ -202,3 +202,190 @@ pub fn rights(question: &Question, findings: &mut Vec<Finding>) {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rule;
+    use super::super::testing::Scene;
+    use crate::project::cluster::kubernetes::{
+        Autoscaler, Budget, Facts, PodTemplate, Quota, Selector,
+    };
+    use crate::project::cluster::quantity::Quantity;
+    use crate::project::cluster::{Deployed, Update};
+
+    fn amount(text: &str) -> Quantity {
+        Quantity::parse(text).unwrap()
+    }
+
+    /// `web` and `api` with three replicas each, 100m of cpu per pod.
+    fn scene(facts: Facts, change: impl FnOnce(&mut Deployed)) -> Scene {
+        let deployed = |service: &str| Deployed {
+            service: service.into(),
+            object: format!("deployment/{service}"),
+            count: 3,
+            grace: Some(std::time::Duration::from_secs(30)),
+            pod: PodTemplate {
+                labels: [("app".to_owned(), service.to_owned())].into(),
+                requests: [("cpu".to_owned(), amount("100m"))].into(),
+                ..PodTemplate::default()
+            },
+            ..Deployed::default()
+        };
+        let mut web = deployed("web");
+        change(&mut web);
+        let yaml = "services: {web: {image: a}, api: {image: a, x-rscale: {stop-timeout: 60s}}}";
+        Scene::new(yaml)
+            .in_cluster(vec![web, deployed("api")], facts)
+            .running("web", 3)
+            .running("api", 3)
+    }
+
+    #[test]
+    fn an_autoscaler_would_undo_every_count_but_none() {
+        let facts = |scaled_object: Option<&str>| Facts {
+            autoscalers: vec![Autoscaler {
+                name: "web-hpa".into(),
+                target: "deployment/web".into(),
+                min: 2,
+                max: 6,
+                scaled_object: scaled_object.map(str::to_owned),
+            }],
+            ..Facts::default()
+        };
+        let of_hpa = scene(facts(None), |_| ());
+        for (wish, kinds) in [
+            ([("web", 4)], &["error"][..]),
+            ([("web", 2)], &["error"]),
+            ([("web", 0)], &["warning"]),
+            ([("web", 3)], &[]),
+            ([("api", 4)], &[]),
+        ] {
+            assert_eq!(of_hpa.kinds(Rule::Autoscaler, &wish), kinds, "{wish:?}");
+        }
+        let finding = &of_hpa.found(Rule::Autoscaler, &[("web", 8)])[0];
+        assert!(finding.message.contains("`web-hpa` (2 to 6 replicas)"));
+        assert!(
+            finding
+                .hint
+                .contains(r#"{"spec":{"minReplicas":8,"maxReplicas":8}}"#)
+        );
+        let keda = scene(facts(Some("web-so")), |_| ());
+        let finding = &keda.found(Rule::Autoscaler, &[("web", 0)])[0];
+        assert!(finding.policy && finding.message.contains("ScaledObject `web-so`"));
+        assert!(finding.hint.contains("paused-replicas=0"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_budget_warns_of_too_few_that_stay() {
+        let facts = Facts {
+            budgets: vec![Budget {
+                name: "both".into(),
+                min_available: 5,
+                selector: Selector::default(),
+            }],
+            ..Facts::default()
+        };
+        let scene = scene(facts, |_| ());
+        for (wish, kinds) in [
+            (&[("web", 2)][..], &[][..]),
+            (&[("web", 1)], &["warning"]),
+            (&[("web", 1), ("api", 4)], &[]),
+            (&[("web", 0)], &[]),
+        ] {
+            assert_eq!(scene.kinds(Rule::DisruptionBudget, wish), kinds, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn a_quota_is_reckoned_over_all_that_grows() {
+        let facts = Facts {
+            quotas: vec![Quota {
+                name: "small".into(),
+                bounds: [
+                    ("pods".to_owned(), (amount("6"), amount("10"))),
+                    ("requests.cpu".to_owned(), (amount("600m"), amount("0.9"))),
+                    ("requests.memory".to_owned(), (amount("1Gi"), amount("1Gi"))),
+                ]
+                .into(),
+            }],
+            ..Facts::default()
+        };
+        let scene = scene(facts, |_| ());
+        for (wish, kinds) in [
+            (&[("web", 6)][..], &[][..]),
+            (&[("web", 7)], &["error!"]),
+            (&[("web", 5), ("api", 5)], &["error!", "error!"]),
+            // What goes leaves its place only later.
+            (&[("web", 7), ("api", 1)], &["error!"]),
+            (&[("web", 8)], &["error!", "error!"]),
+            (&[("web", 1)], &[]),
+        ] {
+            assert_eq!(scene.kinds(Rule::Quota, wish), kinds, "{wish:?}");
+        }
+        assert_eq!(
+            scene.found(Rule::Quota, &[("web", 7)])[0].message,
+            "`web` needs 400m of `requests.cpu` for 4 replicas more, and the ResourceQuota `small` has 300m left: \
+             600m of 900m are used"
+        );
+        let both = scene.found(Rule::Quota, &[("web", 5), ("api", 5)]);
+        assert!(both[0].message.contains("beside `web`"), "{both:?}");
+    }
+
+    #[test]
+    fn missing_rights_are_named() {
+        let facts = Facts {
+            forbidden: [(
+                "deployment/web".to_owned(),
+                ["get", "update"].map(str::to_owned).into(),
+            )]
+            .into(),
+            ..Facts::default()
+        };
+        let scene = scene(facts, |_| ());
+        assert_eq!(scene.kinds(Rule::Rights, &[("web", 4)]), ["error!"]);
+        assert!(
+            scene
+                .kinds(Rule::Rights, &[("web", 3), ("api", 4)])
+                .is_empty()
+        );
+        let finding = &scene.found(Rule::Rights, &[("web", 4)])[0];
+        assert!(
+            finding
+                .message
+                .contains("get or update the resource `deployments/scale`")
+        );
+    }
+
+    #[test]
+    fn a_rollout_that_is_stuck_and_a_grace_that_is_not_the_pods_are_told() {
+        let stuck = Update {
+            stuck: Some("is paused".into()),
+        };
+        let scene = scene(Facts::default(), |web| web.update = Some(stuck));
+        assert_eq!(scene.kinds(Rule::Rollout, &[("web", 4)]), ["warning"]);
+        assert!(
+            scene
+                .kinds(Rule::Rollout, &[("web", 3), ("api", 4)])
+                .is_empty()
+        );
+        // `api` has a policy of 60s, and its pods 30s.
+        assert_eq!(
+            scene.kinds(Rule::StopTimeout, &[("api", 2), ("web", 2)]),
+            ["error"]
+        );
+        assert!(scene.kinds(Rule::StopTimeout, &[("api", 4)]).is_empty());
+        let typed = scene.stop_timeout(30);
+        assert!(
+            typed
+                .kinds(Rule::StopTimeout, &[("api", 2), ("web", 2)])
+                .is_empty()
+        );
+        let typed = typed.stop_timeout(10);
+        assert_eq!(
+            typed
+                .kinds(Rule::StopTimeout, &[("api", 2), ("web", 2)])
+                .len(),
+            2
+        );
+    }
+}

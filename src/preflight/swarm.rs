@@ -104,49 +104,45 @@ fn because(deployed: &Deployed, machines: &[Machine]) -> String {
         .filter(|machine| room::by_placement(deployed, machine).is_some())
         .collect();
     let placement = &deployed.placement;
-    let mut because = format!("of {} ", nodes(machines.len()));
-    because += &if ready == machines.len() {
-        if ready == 1 {
-            "this one takes replicas"
-        } else {
-            "all take replicas"
-        }
-        .to_owned()
-    } else {
-        format!(
-            "{ready} {} replicas",
-            if ready == 1 { "takes" } else { "take" }
-        )
+    let takes = match (ready == machines.len(), ready) {
+        (true, 1) => "this one takes replicas".to_owned(),
+        (true, _) => "all take replicas".to_owned(),
+        (false, 1) => "1 takes replicas".to_owned(),
+        (false, _) => format!("{ready} take replicas"),
     };
+    let mut because = vec![format!("of {} {takes}", nodes(machines.len()))];
     if eligible.len() < ready {
         let constraints = placement.constraints.iter().map(|one| format!("`{one}`"));
-        let mut wanted: Vec<String> = constraints.collect();
         let platforms = placement.platforms.iter();
-        wanted.extend(
-            platforms.map(|(os, architecture)| format!("the platform {os}/{architecture}")),
-        );
-        because += &format!(
-            ", {} {} {}",
+        let platforms =
+            platforms.map(|(os, architecture)| format!("the platform {os}/{architecture}"));
+        let wanted: Vec<String> = constraints.chain(platforms).collect();
+        let verb = if eligible.len() == 1 {
+            "satisfies"
+        } else {
+            "satisfy"
+        };
+        because.push(format!(
+            "{} {verb} {}",
             eligible.len(),
-            if eligible.len() == 1 {
-                "satisfies"
-            } else {
-                "satisfy"
-            },
             wanted.join(" and ")
-        );
+        ));
     }
-    let ports = deployed.ports.iter();
-    let ports = ports.filter(|port| port.by_node && port.published != 0);
-    let ports: Vec<String> = ports.map(|port| port.published.to_string()).collect();
-    match (placement.most_per_node, ports.first()) {
-        (most, Some(port)) if most.is_none_or(|most| most > 0) => {
-            because += &format!(", each has its port {port} once (mode: host)");
+    let mut ports = deployed
+        .ports
+        .iter()
+        .filter(|port| port.by_node && port.published != 0);
+    match (ports.next(), placement.most_per_node) {
+        (Some(port), _) => {
+            because.push(format!(
+                "each has its port {} once (mode: host)",
+                port.published
+            ));
         }
-        (Some(most), _) => because += &format!(", each at most {most} (max_replicas_per_node)"),
-        _ => {}
+        (None, Some(most)) => because.push(format!("each at most {most} (max_replicas_per_node)")),
+        (None, None) => {}
     }
-    because
+    because.join(", ")
 }
 
 fn advice(question: &Question, name: &str, deployed: &Deployed, possible: i64) -> String {
@@ -522,6 +518,7 @@ mod tests {
             machines: [("node1", "manager"), ("node2", "worker")]
                 .map(machine)
                 .into(),
+            ..Facts::default()
         })
     }
 

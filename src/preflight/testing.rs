@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Finding, Question, Rule, Severity, Surroundings, examine};
 use crate::project::Project;
-use crate::project::cluster::{Facts, Machine};
-use crate::project::declared::{Declared, Service};
+use crate::project::cluster::{Deployed, Facts, Machine, kubernetes};
+use crate::project::declared::{Declared, EngineName, Service};
 use crate::project::observed::{Replica, State};
 
 pub struct Scene {
@@ -57,6 +57,17 @@ impl Scene {
         };
         change(&mut replica);
         replicas.push(replica);
+        self
+    }
+
+    /// On Kubernetes, with these workloads.
+    pub fn in_cluster(mut self, deployed: Vec<Deployed>, facts: kubernetes::Facts) -> Self {
+        self.project.engine = EngineName::Kubernetes;
+        self.project.describe(deployed);
+        self.surroundings.facts = Some(Facts {
+            kubernetes: facts,
+            ..Facts::default()
+        });
         self
     }
 

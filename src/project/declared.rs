@@ -22,6 +22,18 @@ pub struct Declared {
     pub by_engine: bool,
 }
 
+impl Declared {
+    /// The service that a name in Kubernetes stands for, where the file writes it otherwise: Kubernetes takes neither
+    /// capitals nor `_` in names, and Kompose writes `-` instead (`normalizeServiceNames`).
+    pub fn written_as(&self, name: &str) -> Option<&str> {
+        if self.services.contains_key(name) {
+            return None;
+        }
+        let normalized = |own: &&String| own.to_lowercase().replace(['_', '.'], "-") == name;
+        self.services.keys().find(normalized).map(String::as_str)
+    }
+}
+
 /// What runs a project.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EngineName {

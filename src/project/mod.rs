@@ -39,7 +39,10 @@ pub struct Project {
 
 impl Project {
     pub fn new(mut declared: Declared, observed: impl Into<Observed>) -> Self {
-        let observed = observed.into();
+        let mut observed = observed.into();
+        if observed.engine == EngineName::Kubernetes && !declared.by_engine {
+            observed.rename(|name| declared.written_as(name));
+        }
         let mut replicas: BTreeMap<String, Vec<Replica>> = BTreeMap::new();
         for replica in observed.replicas {
             replicas
@@ -170,5 +173,53 @@ impl Project {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Project;
+    use super::cluster::Deployed;
+    use super::declared::{Declared, EngineName};
+    use super::observed::{Observed, Replica};
+
+    #[test]
+    fn names_that_kubernetes_cannot_have_are_those_of_the_file() {
+        let yaml = "services: {celery_worker: {image: a}, Web.App: {image: a}, a_b: {image: a}, a-b: {image: a}}";
+        for (engine, expected) in [
+            (
+                EngineName::Kubernetes,
+                ["celery_worker", "Web.App", "a-b", "other"],
+            ),
+            (
+                EngineName::Swarm,
+                ["celery-worker", "web-app", "a-b", "other"],
+            ),
+        ] {
+            let names = ["celery-worker", "web-app", "a-b", "other"].map(str::to_owned);
+            let observed = Observed {
+                engine,
+                replicas: names
+                    .clone()
+                    .map(|service| Replica {
+                        service,
+                        ..Replica::default()
+                    })
+                    .into(),
+                deployed: names
+                    .map(|service| Deployed {
+                        service,
+                        ..Deployed::default()
+                    })
+                    .into(),
+                ..Observed::default()
+            };
+            let declared = Declared::parse(yaml, "shop").unwrap();
+            let project = Project::new(declared, observed);
+            for name in expected {
+                assert_eq!(project.replicas(name).len(), 1, "{engine:?} {name}");
+                assert!(project.deployed.contains_key(name), "{engine:?} {name}");
+            }
+        }
     }
 }

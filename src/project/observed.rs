@@ -25,6 +25,18 @@ impl Observed {
     pub fn is_empty(&self) -> bool {
         self.replicas.is_empty() && self.deployed.is_empty() && self.failures.is_empty()
     }
+
+    /// Gives services other names, where there is one for them.
+    pub fn rename<'n>(&mut self, other: impl Fn(&str) -> Option<&'n str>) {
+        let of_replicas = self.replicas.iter_mut().chain(&mut self.failures);
+        let of_replicas = of_replicas.map(|replica| &mut replica.service);
+        let of_deployed = self.deployed.iter_mut().map(|one| &mut one.service);
+        for name in of_replicas.chain(of_deployed) {
+            if let Some(other) = other(name) {
+                other.clone_into(name);
+            }
+        }
+    }
 }
 
 impl From<Vec<Replica>> for Observed {

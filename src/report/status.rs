@@ -1,5 +1,7 @@
 //! `rscale status`: from a project to its rows.
 
+use std::borrow::Cow;
+
 use super::json::{
     SCHEMA, ServiceState, Status, StatusContainer, StatusNode, StatusQueue, StatusService,
 };
@@ -29,11 +31,15 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
             let obstacles = preflight::obstacles(&bare, &service.name, 2);
             let replicas = project.replicas(&service.name);
             let row = row(&service.name, service.count, replicas);
-            let desired = project.deployed.get(&service.name).map(|one| one.count);
+            let deployed = project.deployed.get(&service.name);
+            let desired = deployed.map(|one| one.count);
+            // What runs on every node has no count in the file.
+            let fixed = deployed.filter(|one| one.fixed.is_some());
+            let declared = fixed.map_or(service.count, |one| one.count);
             StatusService {
-                declared: Some(service.count),
+                declared: Some(declared),
                 desired,
-                drift: desired.unwrap_or(row.replicas) != service.count,
+                drift: desired.unwrap_or(row.replicas) != declared,
                 state: if is_done(project, &service.name) {
                     ServiceState::Ok
                 } else {
@@ -53,9 +59,11 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
         declared: None,
         drift: true,
         scalable: false,
-        reasons: vec![format!(
-            "`{name}` is not in the compose file; its containers are orphans"
-        )],
+        reasons: vec![if project.deployed.contains_key(name) {
+            format!("`{name}` is not in the compose file")
+        } else {
+            format!("`{name}` is not in the compose file; its containers are orphans")
+        }],
         ..row(name, 0, replicas)
     });
     Status {
@@ -89,13 +97,17 @@ fn nodes(project: &Project) -> Vec<StatusNode> {
 
 fn row(name: &str, declared: u32, replicas: &[Replica]) -> StatusService {
     let existing = count(replicas, |replica| !replica.leaving);
+    let mut staying = Cow::Borrowed(replicas);
+    if replicas.iter().any(|replica| replica.leaving) {
+        staying.to_mut().retain(|replica| !replica.leaving);
+    }
     StatusService {
         name: name.to_owned(),
         declared: None,
         desired: None,
         replicas: existing,
-        running: count(replicas, Replica::is_running),
-        healthy: healthy(replicas),
+        running: count(replicas, |replica| replica.is_running() && !replica.leaving),
+        healthy: healthy(&staying),
         state: state(replicas, None),
         drift: existing != declared,
         min: None,
@@ -176,7 +188,7 @@ fn state(replicas: &[Replica], desired: Option<u32>) -> ServiceState {
 
 #[cfg(test)]
 mod tests {
-    use super::{ServiceState, state, status};
+    use super::{ServiceState, row, state, status};
     use crate::project::Project;
     use crate::project::declared::Declared;
     use crate::project::observed::{Health, Replica, State};
@@ -235,7 +247,7 @@ mod tests {
             (vec![], 0, ServiceState::Stopped),
             (vec![], 1, ServiceState::Degraded),
             (vec![run.clone()], 1, ServiceState::Ok),
-            (vec![run.clone(), leaving], 1, ServiceState::Ok),
+            (vec![run.clone(), leaving.clone()], 1, ServiceState::Ok),
             (vec![run.clone()], 2, ServiceState::Degraded),
             (
                 vec![run.clone(), created.clone()],
@@ -248,6 +260,13 @@ mod tests {
         ] {
             assert_eq!(state(&replicas, Some(desired)), expected, "{replicas:?}");
         }
+        let leaving = Replica {
+            state: State::Running,
+            health: Some(Health::Healthy),
+            ..leaving
+        };
+        let row = row("web", 1, &[leaving.clone(), leaving]);
+        assert_eq!((row.replicas, row.running, row.healthy), (0, 0, None));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod environment;
 mod errors;
+mod export;
 mod help;
 mod input;
 mod load_test;

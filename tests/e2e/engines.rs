@@ -10,16 +10,18 @@ use serde_json::Value;
 use crate::cli::schema;
 use crate::support::engine::{Engine, Project, Ran, entry, names};
 use crate::support::kubernetes::{Behaviour, Cluster, Fate};
+use crate::support::swarm::{Stack, Swarm};
 
 /// Names and policies, for every engine; Compose runs it as well.
 const SHOP: &str = r#"
 services:
-  web: {<<: *app, scale: 2, x-rscale: {max: 8}}
-  worker: {<<: *app}
-  broken: {<<: *app, scale: 0, command: [sh, -c, "echo boom; exit 3"]}
+  web: {<<: *app, deploy: {<<: *deploy, replicas: 2}, x-rscale: {max: 8}}
+  worker: {<<: *app, deploy: {<<: *deploy, replicas: 1}}
+  broken: {<<: *app, deploy: {<<: *deploy, replicas: 0}, command: [sh, -c, "echo boom; exit 3"]}
 "#;
-/// What the file above may use.
+/// What the file above uses where a test bed does not bring it along.
 const APP: &str = "x-app: &app {image: 'busybox:1', init: true, command: sleep 900}\n";
+const DEPLOY: &str = "x-deploy: &deploy {endpoint_mode: dnsrr}\n";
 
 /// An engine with the project on it.
 trait World {
@@ -50,6 +52,27 @@ impl World for Project {
     }
 }
 
+impl World for Stack<'_> {
+    fn engine(&self) -> &'static str {
+        "swarm"
+    }
+
+    fn rscale(&self, args: &[&str]) -> Ran {
+        Project::rscale(self, args)
+    }
+
+    fn running(&self) -> BTreeMap<String, usize> {
+        let services = self.services().into_iter();
+        let running = services.map(|(name, (running, _))| (name, running as usize));
+        running.collect()
+    }
+
+    fn ids(&self, service: &str) -> BTreeSet<String> {
+        let tasks = self.tasks(service).into_iter();
+        tasks.map(|task| task.id).collect()
+    }
+}
+
 impl World for Cluster {
     fn engine(&self) -> &'static str {
         "kubernetes"
@@ -69,14 +92,20 @@ impl World for Cluster {
 }
 
 fn on_compose() -> Option<impl World> {
-    let project = Engine::project(SHOP)?;
+    let project = Engine::project(&format!("{DEPLOY}{SHOP}"))?;
     project.compose(&["up", "--detach"]);
     Some(project)
 }
 
+fn on_swarm() -> Option<impl World> {
+    let stack = Swarm::shared()?.stack(SHOP);
+    stack.show_file();
+    Some(stack)
+}
+
 fn on_kubernetes() -> Option<impl World> {
     let cluster = Cluster::new()?;
-    cluster.compose_file(&format!("{APP}{SHOP}"));
+    cluster.compose_file(&format!("{APP}{DEPLOY}{SHOP}"));
     cluster.deploy("web", 2, Behaviour::well());
     cluster.deploy("worker", 1, Behaviour::well());
     cluster.deploy("broken", 0, Behaviour::all(Fate::Crashes).log("boom"));
@@ -285,4 +314,5 @@ macro_rules! on {
 }
 
 on!(compose, super::on_compose);
+on!(swarm, super::on_swarm);
 on!(kubernetes, super::on_kubernetes);

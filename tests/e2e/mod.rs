@@ -7,6 +7,7 @@ mod check;
 mod drain;
 mod engines;
 pub mod examples;
+mod export;
 mod kubernetes;
 mod load_celery;
 mod load_http;

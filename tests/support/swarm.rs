@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -116,8 +117,8 @@ impl Swarm {
             project.set(variable, value);
         }
         let stack = Stack {
-            swarm: self,
             project,
+            _swarm: PhantomData,
         };
         let folder = stack.folder().join("compose.yaml");
         stack.docker(&[
@@ -169,8 +170,9 @@ impl Drop for Swarm {
 /// A stack of one test.
 #[derive(Debug)]
 pub struct Stack<'s> {
-    pub swarm: &'s Swarm,
     project: Project,
+    /// It goes before its swarm.
+    _swarm: PhantomData<&'s Swarm>,
 }
 
 /// What a stack is given to do: commands, files, an environment.

@@ -121,7 +121,7 @@ clear() {
     for dir in "$base"/[1-9]; do
         pid=$(cat "$dir/pid" 2>/dev/null) || continue
         # The number of a process is given again; this one has the node's folder in its command line.
-        if tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$dir"; then
+        if tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF "$dir"; then
             kill -KILL "$pid" 2>/dev/null || true
             while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
         fi

@@ -106,7 +106,7 @@ impl Staging<'_> {
     }
 
     /// A base that is there, as seen from the folder of the trial.
-    pub fn from_check(&self, base: &str) -> String {
+    pub fn seen_from_trial(&self, base: &str) -> String {
         if self.folder.exists {
             format!("../../{base}")
         } else {
@@ -143,9 +143,10 @@ impl Staging<'_> {
                 self.path.join(format!("{}.old", file.name)),
             );
             let was_there = place.symlink_metadata().is_ok();
-            let moved = match was_there {
-                true => fs::rename(&place, &kept),
-                false => Ok(()),
+            let moved = if was_there {
+                fs::rename(&place, &kept)
+            } else {
+                Ok(())
             };
             let moved = moved.and_then(|()| fs::rename(self.path.join(file.name), &place));
             done.push((place, was_there.then_some(kept)));

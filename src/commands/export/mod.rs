@@ -97,7 +97,7 @@ async fn check_overlay(
     staging: &folder::Staging<'_>,
     base: Option<&str>,
 ) -> Result<Checked> {
-    let from_there = base.map(|base| staging.from_check(base));
+    let from_there = base.map(|base| staging.seen_from_trial(base));
     let trial = overlay.export(from_there.as_deref().unwrap_or(kubernetes::BASE));
     let minimal = overlay.minimal_base();
     let path = staging.trial(&trial.files, base.is_none().then_some(&minimal))?;

@@ -343,3 +343,175 @@ fn quota(item: Bound) -> Option<Quota> {
         bounds: bounds.collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{enquiries, is_listed, read};
+    use crate::engine::Answer;
+    use crate::engine::kubernetes::listing;
+    use crate::exec::CommandError;
+    use crate::project::Project;
+    use crate::project::cluster::kubernetes::Facts;
+    use crate::project::cluster::quantity::Quantity;
+    use crate::project::declared::Declared;
+
+    fn sample(name: &str) -> String {
+        std::fs::read_to_string(format!("tests/samples/kubernetes-1.36/{name}")).unwrap()
+    }
+
+    fn shop() -> Project {
+        let declared = Declared {
+            by_engine: true,
+            ..Declared::default()
+        };
+        Project::new(declared, listing::parse(&sample("shop.json")).unwrap())
+    }
+
+    fn failed(stdout: &str, stderr: &str) -> Answer {
+        Err(CommandError::Failed {
+            command: "kubectl".into(),
+            status: "exit status: 1".into(),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        })
+    }
+
+    fn lines(asked: &[Vec<String>]) -> Vec<String> {
+        asked.iter().map(|words| words.join(" ")).collect()
+    }
+
+    #[test]
+    fn only_what_the_table_leaves_open_is_asked_one_by_one() {
+        let project = shop();
+        let counts = [("web".to_owned(), 4), ("db".to_owned(), 3)].into();
+        let first = enquiries(&project, &counts, &[]);
+        assert_eq!(
+            lines(&first),
+            [
+                "get horizontalpodautoscalers,poddisruptionbudgets,resourcequotas --output json",
+                "auth can-i --list",
+            ]
+        );
+        let rights_open = [
+            "auth can-i get deployment/web --subresource=scale",
+            "auth can-i update deployment/web --subresource=scale",
+        ];
+        for (table, expected) in [
+            ("can-i-list-admin.txt", &[][..]),
+            ("can-i-list-scaler.txt", &[]),
+            ("can-i-list-restricted.txt", &rights_open),
+        ] {
+            let mut answers = vec![Ok(sample("bounds.json")), Ok(sample(table))];
+            let second = enquiries(&project, &counts, &answers);
+            assert_eq!(lines(&second), expected, "{table}");
+            answers.extend(second.iter().map(|_| failed("no\n", "")));
+            if !second.is_empty() {
+                assert!(enquiries(&project, &counts, &answers).is_empty());
+            }
+            let forbidden = read(&project, &counts, &answers).forbidden;
+            assert_eq!(
+                forbidden.len(),
+                usize::from(!expected.is_empty()),
+                "{table}"
+            );
+        }
+        let same = [("web".to_owned(), 3)].into();
+        assert!(enquiries(&project, &same, &[]).is_empty());
+        assert_eq!(read(&project, &same, &[]), Facts::default());
+    }
+
+    #[test]
+    fn a_right_is_listed_for_all_or_for_the_name() {
+        for (line, expected) in [
+            ("deployments.apps/scale  []  []  [get update]", true),
+            ("deployments.apps/scale  []  [web api]  [get update]", true),
+            ("deployments.apps/scale  []  [api]  [get update]", false),
+            ("deployments.apps/scale  []  []  [get]", false),
+            ("deployments.apps  []  []  [get update]", false),
+            ("statefulsets.apps/scale  []  []  [get update]", false),
+            ("*.*  []  []  [*]", true),
+            ("*.apps  []  []  [update]", true),
+            ("  [/healthz]  []  [update]", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                is_listed(line, "deployment/web", "update"),
+                expected,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn bounds_are_read_and_what_may_not_be_seen_bounds_nothing() {
+        let project = shop();
+        let counts = [("web".to_owned(), 4)].into();
+        let facts = |bounds| {
+            read(
+                &project,
+                &counts,
+                &[bounds, Ok(sample("can-i-list-admin.txt"))],
+            )
+        };
+        let all = facts(Ok(sample("bounds.json")));
+        let autoscalers: Vec<_> = all
+            .autoscalers
+            .iter()
+            .map(|one| (one.name.as_str(), one.target.as_str(), one.min, one.max))
+            .collect();
+        assert_eq!(
+            autoscalers,
+            [
+                ("busy", "deployment/busy", 1, 3),
+                ("idle", "deployment/idle", 1, 3),
+                ("lost", "statefulset/missing", 1, 3),
+                ("web", "deployment/web", 2, 6),
+            ]
+        );
+        // A percentage and a `maxUnavailable` follow the count.
+        let budgets: Vec<_> = all
+            .budgets
+            .iter()
+            .map(|one| (one.name.as_str(), one.min_available))
+            .collect();
+        assert_eq!(budgets, [("stuck", 1)]);
+        let amounts = |used, hard| [used, hard].map(|text| Quantity::parse(text).unwrap());
+        let [quota] = all.quotas.as_slice() else {
+            panic!("{:?}", all.quotas);
+        };
+        let (used, hard) = quota.bounds["requests.memory"];
+        assert_eq!(
+            (quota.name.as_str(), [used, hard]),
+            ("small", amounts("192Mi", "1Gi"))
+        );
+        let stderr = sample("errors/restricted-get-all-kinds.txt");
+        let partly = facts(failed(&sample("bounds.json"), &stderr));
+        assert_eq!(partly, all);
+        assert_eq!(facts(failed("", "no")), Facts::default());
+    }
+
+    #[test]
+    fn what_keda_made_is_told_by_its_scaled_object() {
+        let project = shop();
+        let counts = [("web".to_owned(), 4)].into();
+        let bounds = r#"{"items": [{"kind": "HorizontalPodAutoscaler", "metadata": {"name": "keda-hpa-web-so",
+            "ownerReferences": [{"kind": "ScaledObject", "name": "web-so", "controller": true}]},
+            "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "minReplicas": 1, "maxReplicas": 9}}]}"#;
+        let mut answers = vec![Ok(bounds.to_owned()), Ok(sample("can-i-list-admin.txt"))];
+        let asked = enquiries(&project, &counts, &answers);
+        assert_eq!(
+            lines(&asked),
+            ["get scaledobjects.keda.sh web-so --output json"]
+        );
+        let object = r#"{"spec": {"scaleTargetRef": {"name": "web"}, "maxReplicaCount": 9}}"#;
+        answers.push(Ok(object.to_owned()));
+        let [one] = read(&project, &counts, &answers)
+            .autoscalers
+            .try_into()
+            .unwrap();
+        assert_eq!(
+            (one.scaled_object.as_deref(), one.min, one.max),
+            (Some("web-so"), 0, 9)
+        );
+    }
+}

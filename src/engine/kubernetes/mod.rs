@@ -207,6 +207,10 @@ impl Orchestrator for Kubernetes {
         found.trim().parse().ok()
     }
 
+    fn deploy(&self, _: &str) -> String {
+        "kubectl apply --kustomize .".to_owned()
+    }
+
     fn supports_choice(&self) -> bool {
         true
     }
@@ -289,5 +293,153 @@ impl Orchestrator for Kubernetes {
         answers: &[Answer],
     ) -> BTreeMap<String, Host> {
         reach::hosts(project, services, answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::{Kubernetes, listing};
+    use crate::engine::{Engine, Orchestrator};
+    use crate::exec::CommandError;
+    use crate::plan::SetCounts;
+    use crate::project::Project;
+    use crate::project::declared::{Declared, Hook};
+    use crate::project::workload::Place;
+
+    fn kubernetes() -> Kubernetes {
+        Kubernetes {
+            context: Some("lab".into()),
+            namespace: Some("shop".into()),
+            ..Kubernetes::default()
+        }
+    }
+
+    fn sample(name: &str) -> String {
+        std::fs::read_to_string(format!("tests/samples/kubernetes-1.36/{name}")).unwrap()
+    }
+
+    fn failed(stdout: &str, stderr: &str) -> CommandError {
+        CommandError::Failed {
+            command: "kubectl".into(),
+            status: "exit status: 1".into(),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        }
+    }
+
+    fn shop() -> Project {
+        let declared = Declared {
+            by_engine: true,
+            ..Declared::default()
+        };
+        Project::new(declared, listing::parse(&sample("shop.json")).unwrap())
+    }
+
+    #[test]
+    fn counts_are_told_one_by_one_with_what_they_were() {
+        let step = SetCounts {
+            counts: [("db".to_owned(), 1), ("web".to_owned(), 5)].into(),
+            from: [("db".to_owned(), 3), ("web".to_owned(), 3)].into(),
+            leaving: Vec::new(),
+            wait: true,
+        };
+        let tellings = kubernetes().scale(&shop(), &step);
+        let told: Vec<String> = tellings.iter().map(|one| one.spec.to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "kubectl --context lab --namespace shop scale statefulset/db --replicas=1 --current-replicas=3 \
+                 --request-timeout=10s",
+                "kubectl --context lab --namespace shop scale deployment/web --replicas=5 --current-replicas=3 \
+                 --request-timeout=10s",
+            ]
+        );
+        let conflict = failed("", &sample("errors/scale-wrong-expectation.txt"));
+        assert_eq!(kubernetes().count_found(&conflict), Some(3));
+        let missing = failed("", &sample("errors/scale-missing.txt"));
+        assert_eq!(kubernetes().count_found(&missing), None);
+    }
+
+    #[test]
+    fn pods_are_chosen_where_there_is_a_choice() {
+        let project = shop();
+        let prefer = |service: &str, count: usize, first| {
+            let chosen: Vec<_> = project.replicas(service).iter().take(count).collect();
+            let spec = kubernetes().prefer(&project, &chosen, first);
+            spec.map(|spec| spec.args[4..].join(" "))
+        };
+        assert_eq!(
+            prefer("web", 1, true).as_deref(),
+            Some(
+                "annotate pods web-648fdd67-gs6g4 controller.kubernetes.io/pod-deletion-cost=-1000000 --overwrite \
+                 --request-timeout=10s"
+            )
+        );
+        assert_eq!(
+            prefer("web", 3, false).as_deref(),
+            Some(
+                "annotate pods web-648fdd67-gs6g4 web-648fdd67-gzzjc web-648fdd67-xzkwd \
+                 controller.kubernetes.io/pod-deletion-cost- --request-timeout=10s"
+            )
+        );
+        assert_eq!(
+            (prefer("web", 3, true), prefer("db", 1, true)),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn commands_in_pods_get_their_variables_from_env() {
+        let hook = Hook {
+            command: vec!["reload".into()],
+            environment: [("A".to_owned(), "1".to_owned())].into(),
+            ..Hook::default()
+        };
+        let engine = Kubernetes::default();
+        let spec = engine.exec("web-0", &hook, Duration::from_secs(1));
+        assert_eq!(spec.to_string(), "kubectl exec web-0 -- env A=1 reload");
+        let launcher = engine
+            .launcher(&Place::Exec("web".into()), "web-0")
+            .unwrap();
+        let words = ["./bench".to_owned(), "a b".to_owned()];
+        let environment = BTreeMap::from([("N".to_owned(), "9".to_owned())]);
+        let spec = launcher.command(&words, &environment, "", Duration::from_secs(7));
+        assert_eq!(
+            spec.to_string(),
+            "kubectl exec web-0 -- env N=9 ./bench 'a b'"
+        );
+        assert!(engine.launcher(&Place::Run("web".into()), "").is_err());
+    }
+
+    #[test]
+    fn who_may_see_one_kind_of_workload_has_those() {
+        let engine = Kubernetes::default();
+        let forbidden = |kind: &str| {
+            format!(
+                "Error from server (Forbidden): {kind} is forbidden: User \"u\" cannot list resource\n"
+            )
+        };
+        for (stderr, expected) in [
+            (forbidden("statefulsets.apps"), Some("{}")),
+            (forbidden("deployments.apps"), Some("{}")),
+            (forbidden("pods"), None),
+            (
+                forbidden("deployments.apps") + &forbidden("statefulsets.apps"),
+                None,
+            ),
+            (String::new(), None),
+        ] {
+            assert_eq!(
+                engine.printed_anyway(&failed("{}", &stderr)),
+                expected,
+                "{stderr}"
+            );
+        }
+        let missing = failed("", &sample("errors/get-missing-namespace-one.txt"));
+        assert!(engine.is_missing(&missing));
+        assert!(!engine.is_missing(&failed("", &forbidden("serviceaccounts"))));
     }
 }

@@ -284,3 +284,86 @@ struct NodeAddress {
     kind: String,
     address: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{enquiries, hosts, is_inside};
+    use crate::project::Project;
+
+    const SERVICES: &str = r#"{"items": [
+        {"kind": "Service", "metadata": {"name": "broker"}, "spec": {"type": "LoadBalancer", "selector": {"app": "broker"},
+            "ports": [{"port": 5672, "targetPort": 5672, "nodePort": 31000, "protocol": "TCP"}]},
+            "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}, {"hostname": "lb.example.com"}]}}},
+        {"kind": "Service", "metadata": {"name": "redis"}, "spec": {"type": "NodePort", "selector": {"app": "redis"},
+            "ports": [{"port": 6379, "targetPort": "redis", "nodePort": 30379}]}},
+        {"kind": "Service", "metadata": {"name": "web"}, "spec": {"type": "ClusterIP", "selector": {"app": "web"},
+            "ports": [{"port": 80, "targetPort": "http"}]}},
+        {"kind": "Service", "metadata": {"name": "inner"}, "spec": {"type": "ClusterIP", "selector": {"app": "broker"},
+            "ports": [{"port": 80}]}},
+        {"kind": "Pod", "metadata": {"name": "broker-0", "labels": {"app": "broker"}}, "status": {"phase": "Running", "hostIP": "10.0.0.1"}},
+        {"kind": "Pod", "metadata": {"name": "web-x", "labels": {"app": "web"}}, "status": {"phase": "Running", "hostIP": "10.0.0.2"},
+            "spec": {"containers": [{"ports": [{"name": "http", "containerPort": 8000, "hostPort": 8080}, {"containerPort": 9000}]}]}}
+    ]}"#;
+    const NODES: &str = r#"{"items": [{"kind": "Node", "metadata": {"name": "node-1"}, "status": {"addresses": [
+        {"type": "Hostname", "address": "node-1"}, {"type": "InternalIP", "address": "10.0.0.1"}]}}]}"#;
+
+    #[test]
+    fn services_are_reached_by_what_leads_to_them() {
+        let names = [
+            "broker",
+            "redis.shop.svc.cluster.local",
+            "web",
+            "inner",
+            "nosuch",
+        ]
+        .into();
+        let first = enquiries(&names, &[]);
+        assert_eq!(first[0].join(" "), "get services,pods --output json");
+        let mut answers = vec![Ok(SERVICES.to_owned())];
+        assert_eq!(
+            enquiries(&names, &answers)[0].join(" "),
+            "get nodes --output json"
+        );
+        assert!(enquiries(&["broker"].into(), &answers).is_empty());
+        answers.push(Ok(NODES.to_owned()));
+        assert!(enquiries(&names, &answers).is_empty());
+        let found = hosts(&Project::default(), &names, &answers);
+        let at = |host: &str, port: u16| -> Vec<String> {
+            let places = found[host].published.get(&port);
+            places
+                .into_iter()
+                .flatten()
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(at("broker", 5672), ["203.0.113.7:5672"]);
+        assert_eq!(
+            found["broker"].named[&5672],
+            ("lb.example.com".to_owned(), 5672)
+        );
+        assert_eq!(at("redis.shop.svc.cluster.local", 6379), ["10.0.0.1:30379"]);
+        assert_eq!(at("web", 80), ["10.0.0.2:8080"]);
+        let inner = &found["inner"];
+        assert!(inner.published.is_empty() && inner.runs);
+        assert_eq!(
+            inner.hint.as_deref(),
+            Some("kubectl port-forward service/inner")
+        );
+        assert!(!found["redis.shop.svc.cluster.local"].runs);
+        assert!(!found.contains_key("nosuch"));
+    }
+
+    #[test]
+    fn hosts_of_the_cluster_are_told_from_others() {
+        for (host, expected) in [
+            ("rabbitmq", true),
+            ("rabbitmq.shop.svc", true),
+            ("rabbitmq.shop.svc.cluster.local", true),
+            ("localhost", false),
+            ("10.0.0.1", false),
+            ("mq.example.com", false),
+        ] {
+            assert_eq!(is_inside(host), expected, "{host}");
+        }
+    }
+}

@@ -21,8 +21,8 @@ struct Inspected {
 struct Spec {
     name: String,
     task_template: TaskTemplate,
-    #[serde(default)]
-    endpoint_spec: Option<EndpointSpec>,
+    #[serde(default, rename = "EndpointSpec")]
+    endpoint: Option<EndpointSpec>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -159,7 +159,7 @@ fn described(spec: Spec, known: Deployed) -> Deployed {
     } = spec.task_template;
     let container = container_spec.unwrap_or_default();
     let resources = resources.unwrap_or_default();
-    let ports = spec.endpoint_spec.unwrap_or_default().ports;
+    let ports = spec.endpoint.unwrap_or_default().ports;
     let ports: Vec<PublishedPort> = ports
         .unwrap_or_default()
         .into_iter()

@@ -221,6 +221,8 @@ fn replica(line: TaskLine, service: String) -> Replica {
     };
     let reason = match (state, error) {
         (State::Running, _) => None,
+        // On its way: new, assigned, accepted, preparing, ready, starting.
+        (State::Created, "") if word != "pending" => None,
         (_, "") => Some(state_of_it),
         (_, error) => Some(format!("{state_of_it}: {error}")),
     };
@@ -366,7 +368,7 @@ mod tests {
             reasons("missing"),
             ["was rejected: No such image: nosuch/image:1"]
         );
-        assert_eq!(reasons("crash"), ["is ready"]);
+        assert!(reasons("crash").is_empty(), "it is on its way");
     }
 
     #[test]

@@ -165,6 +165,10 @@ impl Orchestrator for Swarm {
         Some(Self::docker(args, READ_TIMEOUT))
     }
 
+    fn deploy(&self, project: &str) -> String {
+        format!("docker stack deploy --compose-file compose.yaml {project}")
+    }
+
     fn supports_choice(&self) -> bool {
         false
     }

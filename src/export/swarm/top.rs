@@ -124,7 +124,7 @@ impl Kind {
             return entry;
         }
         values.extend(own_name.map(|name| Entry::new("name", Yaml::text(name))));
-        let is_bridge = self == Self::Network && self.is_local_driver(how);
+        let is_bridge = self == Self::Network && is_local_driver(how);
         if is_bridge {
             entry
                 .comments
@@ -158,11 +158,12 @@ impl Kind {
                     .map(|_| "from text in the compose file".to_owned())
             })
     }
+}
 
-    fn is_local_driver(self, how: &Mapping) -> bool {
-        let driver = how.get("driver").and_then(Value::as_str);
-        driver.is_some_and(|driver| matches!(driver, "bridge" | "host" | "none"))
-    }
+/// A driver that stays on one machine.
+fn is_local_driver(how: &Mapping) -> bool {
+    let driver = how.get("driver").and_then(Value::as_str);
+    driver.is_some_and(|driver| matches!(driver, "bridge" | "host" | "none"))
 }
 
 /// `true`, or the name of old, `{name: ...}`.

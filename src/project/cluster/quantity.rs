@@ -76,14 +76,14 @@ impl Quantity {
     }
 }
 
-/// With the largest unit that leaves it whole.
+/// Memory in the largest unit that leaves it whole; what is small may be a count of something.
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 % 1000 != 0 {
             return write!(f, "{}m", self.0);
         }
         let whole = self.0 / 1000;
-        let units = [("Gi", 1_i128 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
+        let units = [("Gi", 1_i128 << 30), ("Mi", 1 << 20)];
         let fits = |(_, size): &&(&str, i128)| whole != 0 && whole % size == 0;
         match units.iter().find(fits) {
             Some((unit, size)) => write!(f, "{}{unit}", whole / size),
@@ -110,7 +110,7 @@ mod tests {
             ("100u", 1, "1m"),
             ("1n", 1, "1m"),
             ("64Mi", 67_108_864_000, "64Mi"),
-            ("1Ki", 1_024_000, "1Ki"),
+            ("1Ki", 1_024_000, "1024"),
             ("1.5Gi", 1_610_612_736_000, "1536Mi"),
             ("1k", 1_000_000, "1000"),
             ("1M", 1_000_000_000, "1000000"),

@@ -7,6 +7,8 @@ mod gunicorn_caddy;
 mod quickstart;
 pub mod rabbitmq_workers;
 mod stream_dispatcher;
+#[cfg(target_os = "linux")]
+mod swarm;
 
 use crate::support::engine::{Project, Ran};
 

@@ -14,7 +14,7 @@ services:
   port: {<<: *app, ports: [{target: 80, published: 18087, mode: host}], deploy: {<<: *deploy, replicas: 1}}
 ",
     );
-    let before = stack.docker(&["service", "ls"]);
+    let before = (stack.wishes(), stack.tasks("pinned"), stack.tasks("port"));
     let ran = stack.json(&["pinned=2", "hungry=1", "port=3"]).exited(3);
     let document = ran.document();
     is_valid("scale", &document);
@@ -26,7 +26,8 @@ services:
         .says("error[capacity]: `hungry` is to have 1 replica, but none fits: each reserves 2000 GiB of memory")
         .says("error[placement]: `port` is to have 3 replicas, but only 2 fit");
     assert_eq!(document["findings"].as_array().unwrap().len(), 3, "{ran}");
-    assert_eq!(stack.docker(&["service", "ls"]), before);
+    let after = (stack.wishes(), stack.tasks("pinned"), stack.tasks("port"));
+    assert_eq!(after, before);
     stack.rscale(&["check", "pinned=2"]).exited(3);
     stack.rscale(&["port=2"]).succeeded();
     assert_eq!(stack.nodes_of("port"), ["node1", "node2"]);
@@ -105,6 +106,12 @@ fn the_socket_of_a_worker_and_an_unknown_stack_say_where_to_go() {
         .exited(4)
         .says(&format!("did you mean `{}`?", stack.name()))
         .says("what runs there: ");
+    stack.show_file();
+    stack
+        .rscale(&["--project-name", "nosuch", "web=2"])
+        .exited(4)
+        .says("nothing of `nosuch` runs on swarm")
+        .says("deploy it: docker stack deploy --compose-file compose.yaml nosuch");
     stack.set("DOCKER_HOST", &swarm.nodes[1].socket);
     let manager = &swarm.nodes[0].address;
     for args in [&["status"][..], &["web=2"], &["check"]] {
