@@ -172,6 +172,7 @@ fn what_the_cluster_drains_itself_is_left_to_it() {
     cluster.create(&Workload::stateful_set("web", 4).parallel().pre_stop());
     cluster.rscale(&["web=1"]).succeeded();
     let steps = steps(&cluster);
+    assert_eq!(of(&steps, "exec"), [""; 0], "{steps:#?}");
     assert_eq!(
         of(&steps, "leaves"),
         ["web-1", "web-2", "web-3"],

@@ -9,7 +9,8 @@ pub struct Kind {
     pub version: &'static str,
     pub plural: &'static str,
     pub singular: &'static str,
-    pub kind: &'static str,
+    /// As objects say it: `Deployment`.
+    pub name: &'static str,
     pub short: &'static str,
     pub namespaced: bool,
 }
@@ -18,7 +19,7 @@ const fn kind(
     group_version: (&'static str, &'static str),
     plural: &'static str,
     singular: &'static str,
-    kind: &'static str,
+    name: &'static str,
     short: &'static str,
 ) -> Kind {
     Kind {
@@ -26,7 +27,7 @@ const fn kind(
         version: group_version.1,
         plural,
         singular,
-        kind,
+        name,
         short,
         namespaced: true,
     }
@@ -99,7 +100,7 @@ impl Kind {
     }
 
     pub fn by_name(name: &str) -> &'static Self {
-        KINDS.iter().find(|kind| kind.kind == name).unwrap()
+        KINDS.iter().find(|kind| kind.name == name).unwrap()
     }
 
     /// `v1`, `apps/v1`.
@@ -184,7 +185,7 @@ pub fn discovery(path: &str, keda: bool) -> Option<Value> {
 
 fn resources(kind: &Kind) -> Vec<Value> {
     let mut whole = json!({
-        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind,
+        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.name,
         "verbs": ["create", "delete", "get", "list", "patch", "update"],
     });
     if !kind.short.is_empty() {

@@ -79,7 +79,7 @@ fn list(world: &World, request: &Request, target: &Target) -> Answer {
         })
         .collect();
     Answer::json(&json!({
-        "kind": format!("{}List", target.kind.kind), "apiVersion": target.kind.api_version(),
+        "kind": format!("{}List", target.kind.name), "apiVersion": target.kind.api_version(),
         "metadata": {"resourceVersion": world.version().to_string()}, "items": items,
     }))
 }
@@ -100,7 +100,7 @@ fn create(world: &mut World, target: &Target, mut object: Value) -> Answer {
     if world.objects.contains_key(&key) {
         return Answer::exists_already(target.kind, &key.2);
     }
-    object["kind"] = json!(target.kind.kind);
+    object["kind"] = json!(target.kind.name);
     object["apiVersion"] = json!(target.kind.api_version());
     let key = world.add(object);
     Answer::coded(201, &world.objects[&key])

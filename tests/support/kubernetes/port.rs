@@ -49,7 +49,7 @@ impl Port {
                             .unwrap_or_else(PoisonError::into_inner);
                         thread::sleep(WORK);
                         Some(pod.clone())
-                    })
+                    });
                 });
             }
         });

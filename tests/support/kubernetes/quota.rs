@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::world::{World, stamp};
 
+/// A resource, what is asked for, what is used, and the bound as it is written.
+type Exceeded = (String, f64, f64, String);
+
 /// What one pod takes of a quota's resource.
 fn taken(spec: &Value, resource: &str) -> f64 {
     let sum = |pointer: &str| {
@@ -67,7 +70,7 @@ pub fn refuses(world: &World, namespace: &str, pod: &str, spec: &Value) -> Optio
         .of_kind("resourcequotas", namespace)
         .into_iter()
         .find_map(|(key, quota)| {
-            let exceeded: Vec<(String, f64, f64, String)> = quota["spec"]["hard"]
+            let exceeded: Vec<Exceeded> = quota["spec"]["hard"]
                 .as_object()?
                 .iter()
                 .filter_map(|(resource, hard)| {
@@ -77,7 +80,7 @@ pub fn refuses(world: &World, namespace: &str, pod: &str, spec: &Value) -> Optio
                         .then(|| (resource.clone(), more, used, hard.to_owned()))
                 })
                 .collect();
-            let all = |show: &dyn Fn(&(String, f64, f64, String)) -> String| {
+            let all = |show: &dyn Fn(&Exceeded) -> String| {
                 exceeded.iter().map(show).collect::<Vec<_>>().join(",")
             };
             (!exceeded.is_empty()).then(|| {
