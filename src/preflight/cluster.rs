@@ -1,6 +1,8 @@
 //! What every engine that keeps counts refuses or warns of: services that it does not have, those whose count is not
 //! theirs to be set, updates under way, a grace that is not theirs.
 
+use std::time::Duration;
+
 use super::{Finding, Question, Rule};
 use crate::project::declared::EngineName;
 
@@ -79,14 +81,25 @@ pub fn rollout(question: &Question, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What replicas have whose service says nothing.
+fn usual_grace(engine: EngineName) -> Duration {
+    Duration::from_secs(match engine {
+        EngineName::Kubernetes => 30,
+        EngineName::Compose | EngineName::Swarm => 10,
+    })
+}
+
 /// A grace other than the one that the replicas were made with.
 pub fn stop_timeout(question: &Question, findings: &mut Vec<Finding>) {
     for (service, count) in question.services() {
         let name = &service.name;
         let deployed = question.project.deployed.get(name);
-        let Some((deployed, has)) = deployed.and_then(|one| Some((one, one.grace?))) else {
+        let Some(deployed) = deployed else {
             continue;
         };
+        let has = deployed
+            .grace
+            .unwrap_or_else(|| usual_grace(question.project.engine));
         let policy = service.policy.stop_timeout;
         let Some(asked) = question.stop_timeout.or(policy) else {
             continue;

@@ -271,10 +271,6 @@ const RULES_OF_CLUSTERS: &[RuleFn] = &[
     cluster::fixed_count,
     cluster::rollout,
     cluster::stop_timeout,
-    kubernetes::autoscaler,
-    kubernetes::disruption_budget,
-    kubernetes::quota,
-    kubernetes::rights,
     roles::scheduler,
     roles::stateful,
     roles::one_shot,
@@ -282,11 +278,17 @@ const RULES_OF_CLUSTERS: &[RuleFn] = &[
 ];
 
 /// What Swarm alone cannot do.
+const RULES_OF_KUBERNETES: &[RuleFn] = &[
+    kubernetes::autoscaler,
+    kubernetes::disruption_budget,
+    kubernetes::quota,
+    kubernetes::rights,
+];
+
 const RULES_OF_SWARM: &[RuleFn] = &[
     swarm::placement,
     swarm::capacity,
     swarm::no_drain,
-    swarm::own_grace,
     swarm::short_grace,
     swarm::refresh_elsewhere,
     balancers::refresh_target,
@@ -296,7 +298,7 @@ fn rules(engine: EngineName) -> impl Iterator<Item = &'static RuleFn> {
     let (common, own): (&[RuleFn], &[RuleFn]) = match engine {
         EngineName::Compose => (RULES, &[]),
         EngineName::Swarm => (RULES_OF_CLUSTERS, RULES_OF_SWARM),
-        EngineName::Kubernetes => (RULES_OF_CLUSTERS, &[]),
+        EngineName::Kubernetes => (RULES_OF_CLUSTERS, RULES_OF_KUBERNETES),
     };
     common.iter().chain(own)
 }

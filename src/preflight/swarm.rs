@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::resources::show_bytes;
 use super::{Finding, Question, Rule, balancers, replicas, room};
-use crate::duration;
 use crate::plan::drain;
 use crate::project::cluster::{Deployed, Machine};
 use crate::project::declared::Service;
@@ -348,37 +347,6 @@ pub fn no_drain(question: &Question, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Swarm gives replicas that go the grace of their service, and no other.
-pub fn own_grace(question: &Question, findings: &mut Vec<Finding>) {
-    for service in shrinking(question) {
-        let name = &service.name;
-        let deployed = question.project.deployed.get(name);
-        let own = deployed.and_then(|one| one.grace).unwrap_or(OWN_GRACE);
-        let typed = question.stop_timeout.map(|grace| ("--stop-timeout", grace));
-        let policy = service
-            .policy
-            .stop_timeout
-            .map(|grace| ("stop-timeout", grace));
-        let Some((what, wanted)) = typed.or(policy).filter(|(_, grace)| *grace != own) else {
-            continue;
-        };
-        findings.push(Finding::policy(
-            Rule::ShortGrace,
-            service,
-            format!(
-                "replicas of `{name}` have {} to end on Swarm, which is their stop_grace_period and no other: \
-                 `{what}` says {}",
-                duration::show(own),
-                duration::show(wanted)
-            ),
-            format!(
-                "services.{name}.stop_grace_period: {}, and deploy again",
-                duration::show(wanted)
-            ),
-        ));
-    }
-}
-
 /// Job workers whose service leaves the grace to Swarm: ten seconds, as with Compose.
 pub fn short_grace(question: &Question, findings: &mut Vec<Finding>) {
     let unsaid = |service: &str| {
@@ -684,9 +652,9 @@ services:
             ("worker", Rule::Drain, "`worker` has `pre_stop` hooks, but"),
             (
                 "worker",
-                Rule::ShortGrace,
-                "replicas of `worker` have 10s to end on Swarm, which is their stop_grace_period and no other: \
-                 `stop-timeout` says 1m",
+                Rule::StopTimeout,
+                "`stop-timeout` asks for 1m and replicas of `worker` have 10s: on Swarm the \
+                 `stop_grace_period` of the service decides",
             ),
         ] {
             let found = said(&scene, rule, &[(service, 1)]);
@@ -702,7 +670,7 @@ services:
             let change = |one: &mut Deployed| one.grace = Some(Duration::from_secs(deployed));
             let scene = scene(TWO, change).stop_timeout(typed);
             assert_eq!(
-                !said(&scene, Rule::ShortGrace, &[("web", 1)]).is_empty(),
+                !said(&scene, Rule::StopTimeout, &[("web", 1)]).is_empty(),
                 refused,
                 "{typed}"
             );

@@ -87,7 +87,7 @@ services:
         .rscale(&["web=1", "slow=1", "told=2"])
         .exited(3)
         .says("error[drain]: `web` has a `drain` policy, but Swarm itself chooses which replicas go")
-        .says("error[short-grace]: replicas of `slow` have 10s to end on Swarm")
+        .says("error[stop-timeout]: `stop-timeout` asks for 1m and replicas of `slow` have 10s")
         .says("error[refresh-target]: the refresh of `told` is for `proxy`, which has 1 replica on other nodes (node2)");
     stack.assert_counts(&[("web", 2), ("slow", 2), ("told", 1)]);
     stack
