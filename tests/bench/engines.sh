@@ -101,10 +101,12 @@ swarm() {
   cd "$work/swarm/empty"
   apart '`status` on Swarm, 10 services, 30 tasks, 2 nodes; beside `service ls`, `stack ps`, `node ls`' 15 true \
     "$rscale --engine swarm -p rsbench status" "docker service ls; docker stack ps rsbench; docker node ls"
-  local back='docker service scale --detach rsbench_svc01=3; while [ "$(docker service ps -q -f desired-state=running rsbench_svc01 | wc -l)" != 3 ]; do sleep 0.1; done; sleep 0.5'
+  # Tasks that were told to go run for a while yet.
+  local count='docker service ps --format "{{.CurrentState}}" rsbench_svc01 | grep -c ^Running'
+  local back="docker service scale --detach rsbench_svc01=3; while [ \"\$($count)\" != 3 ]; do sleep 0.1; done; sleep 0.5"
   pair '`svc01=6 --no-wait` on Swarm, until it returns; beside `docker service scale -d`' 1.1 "$back" \
     "$rscale --engine swarm -p rsbench svc01=6 --no-wait" "docker service scale --detach rsbench_svc01=6"
-  local up='while [ "$(docker service ls -f name=rsbench_svc01 --format "{{.Replicas}}")" != 6/6 ]; do sleep 0.02; done'
+  local up="while [ \"\$($count)\" != 6 ]; do sleep 0.02; done"
   pair 'the same until six tasks run' 1.1 "$back" \
     "$rscale --engine swarm -p rsbench svc01=6 --no-wait; $up" "docker service scale --detach rsbench_svc01=6; $up"
   unset DOCKER_HOST
