@@ -4,6 +4,7 @@ mod bullmq_api;
 mod ci;
 mod django_celery_nginx;
 mod gunicorn_caddy;
+mod kubernetes;
 mod quickstart;
 pub mod rabbitmq_workers;
 mod stream_dispatcher;
