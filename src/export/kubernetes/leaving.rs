@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::workload::operation;
+use super::operation::operation;
 use crate::duration;
 use crate::export::Warning;
 use crate::export::yaml::{Item, Yaml};

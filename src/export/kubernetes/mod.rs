@@ -6,6 +6,7 @@
 
 mod built;
 mod leaving;
+mod operation;
 mod workload;
 
 pub use built::problems;

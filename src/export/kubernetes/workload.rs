@@ -6,6 +6,7 @@ use serde_yaml::Value;
 
 use super::KOMPOSE_LABEL;
 use super::leaving::Leaving;
+use super::operation::operation;
 use crate::export::Warning;
 use crate::export::part::Part;
 use crate::export::yaml::{Entry, Item, Yaml, document, items};
@@ -219,19 +220,6 @@ impl Workload {
             ));
         }
         warnings
-    }
-}
-
-/// One operation of a JSON patch, which needs no name of a container.
-pub(super) fn operation(comment: String, path: &str, value: Yaml) -> Item {
-    let pairs = [
-        ("op", Yaml::text("add")),
-        ("path", Yaml::text(path)),
-        ("value", value),
-    ];
-    Item {
-        comments: vec![comment],
-        value: Yaml::map(pairs),
     }
 }
 
