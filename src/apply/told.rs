@@ -21,6 +21,11 @@ use crate::project::observed::{Health, Replica, State};
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 /// The grace of engines where nothing else is known: Swarm's is 10 s, that of Kubernetes 30 s.
 const USUAL_GRACE: Duration = Duration::from_secs(30);
+/// How late a manager hears that a replica ended: that much more than `--stable` it must have been seen to run.
+const NEWS: Duration = Duration::from_secs(1);
+/// How long a replica must run whose predecessor failed in this run: a crash loop is up for a moment each time. It is
+/// what Swarm's own `docker service scale` waits.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// How long the engine may say that it cannot make more replicas before that is believed: what ends makes room.
 const TROUBLE_LASTS: Duration = Duration::from_secs(10);
 
@@ -289,7 +294,7 @@ impl Run<'_> {
                 .or_insert_with(|| FirstLook {
                     at: Instant::now(),
                     restarts: if self.is_new(replica) {
-                        0
+                        self.failures_before(replica)
                     } else {
                         replica.restarts.unwrap_or(0)
                     },
@@ -303,7 +308,13 @@ impl Run<'_> {
                 .replicas(service)
                 .iter()
                 .any(|old| old.id == replica.id && old.is_good());
-            let up = ran_before || first.at.elapsed() >= self.options.stable;
+            // Zero asks for no window at all.
+            let window = match self.options.stable {
+                Duration::ZERO => Duration::ZERO,
+                stable if restarts > 0 => stable.max(AFTER_A_FAILURE),
+                stable => stable + NEWS,
+            };
+            let up = ran_before || first.at.elapsed() >= window;
             let because = || match &replica.reason {
                 Some(reason) => format!("`{}` {reason}", replica.name),
                 None => format!("`{}` is {}", replica.name, replica.state.as_str()),
@@ -325,9 +336,9 @@ impl Run<'_> {
             }
             match (replica.state, replica.health) {
                 (State::Running, None) if !up => {
-                    let stable = duration::show(self.options.stable);
+                    let window = duration::show(window);
                     waiting.get_or_insert(format!(
-                        "`{}` has not been up for {stable} yet",
+                        "`{}` has not been up for {window} yet",
                         replica.name
                     ));
                 }
@@ -431,6 +442,14 @@ impl Run<'_> {
             same.count() >= times as usize
         };
         failures.iter().find(often).copied()
+    }
+
+    /// How often replicas failed before the run that had the name that this one has now: an engine may
+    /// remember them, and count them as restarts.
+    fn failures_before(&self, replica: &Replica) -> u32 {
+        let failures = self.before.failures.iter();
+        let same = failures.filter(|failure| failure.name == replica.name);
+        u32::try_from(same.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a replica was not well before, or the one whose place it took. One that keeps crashing runs for

@@ -395,3 +395,16 @@ async fn what_kept_failing_before_is_no_failure_of_this_scale() {
     let story = stage.asks(&["web=2"], true).await;
     assert_eq!(story.outcome(), ("scaled", 0), "{}", story.error());
 }
+
+#[tokio::test(start_paused = true)]
+async fn failures_of_an_earlier_run_are_not_counted_again() {
+    let stage = Stage::new(&[("new", 0)]).fate("new", Fate::Crashes);
+    stage.swarm.borrow_mut().log = "boom\n".into();
+    for run in 1..=2 {
+        let story = stage.asks(&["new=1"], true).await;
+        assert_eq!(story.outcome(), ("rolled_back", 1), "run {run}");
+        // Not that it restarted so often already: this run's own failure, whose log there is.
+        let why = story.error();
+        assert!(why.contains("non-zero exit (3)"), "run {run}: {why}");
+    }
+}
