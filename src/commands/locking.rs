@@ -57,7 +57,7 @@ pub async fn read_locked(
     }
     if let Some(listed) = listed.filter(|_| declared.name == *likely) {
         let project = Project::new(declared, listed?);
-        return Ok((known(project, purpose)?, early));
+        return Ok((known(reach, project, purpose).await?, early));
     }
     drop(early);
     let lock = if purpose.dry_run {
@@ -66,11 +66,13 @@ pub async fn read_locked(
         Some(take_lock(reach, &declared.name, purpose, host, note).await?)
     };
     let observed = reach.observed(&declared.name).await?;
-    Ok((known(Project::new(declared, observed), purpose)?, lock))
+    let project = Project::new(declared, observed);
+    Ok((known(reach, project, purpose).await?, lock))
 }
 
 /// Where there is no file the services are known only now.
-fn known(project: Project, purpose: Purpose<'_>) -> Result<Project> {
+async fn known(reach: Reach<'_>, project: Project, purpose: Purpose<'_>) -> Result<Project> {
+    let project = reach.existing(project).await?;
     if let (Asked::Named(targets), true) = (purpose.asked, project.declared.by_engine) {
         known_services(&project.declared, targets.0.keys())?;
     }

@@ -119,12 +119,18 @@ impl Reach<'_> {
         } else {
             self.observed(&declared.name).await?
         };
-        let project = Project::new(declared, observed);
-        match self.engine.control() {
-            Control::Counts(engine) if project.deployed.is_empty() => {
-                self.nothing_there(engine, &project).await?;
-            }
-            _ => {}
+        self.existing(Project::new(declared, observed)).await
+    }
+
+    /// The project, unless the engine keeps counts and has nothing of it.
+    ///
+    /// # Errors
+    /// Says which projects there are.
+    pub async fn existing(&self, project: Project) -> Result<Project> {
+        if let Control::Counts(engine) = self.engine.control()
+            && project.deployed.is_empty()
+        {
+            self.nothing_there(engine, &project).await?;
         }
         Ok(project)
     }

@@ -97,12 +97,25 @@ impl Swarm {
     /// not see it, see [`Stack::show_file`].
     pub fn stack(&self, yaml: &str) -> Stack<'_> {
         let stack = self.stack_on_its_way(yaml);
-        stack.wait_until("the stack runs", || {
-            stack
-                .services()
-                .values()
-                .all(|(running, wanted)| running == wanted)
-        });
+        let runs = || {
+            let services = stack.services();
+            services.values().all(|(running, wanted)| running == wanted)
+        };
+        // Engine 20.10 may leave a task of a new network in `preparing` for good when several stacks come at once;
+        // another one in its place does.
+        let began = Instant::now();
+        while !runs() && began.elapsed() < PATIENCE {
+            thread::sleep(LOOK);
+        }
+        if !runs() {
+            for (service, (running, wanted)) in stack.services() {
+                if running != wanted {
+                    let object = stack.object(&service);
+                    stack.docker(&["service", "update", "--force", "--detach", &object]);
+                }
+            }
+        }
+        stack.wait_until("the stack runs", runs);
         stack
     }
 

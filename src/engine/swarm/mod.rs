@@ -236,7 +236,16 @@ impl Orchestrator for Swarm {
         }
         let mut texts = Vec::new();
         for answer in answers {
-            texts.push(answer.as_ref().map_err(explain_reading)?);
+            texts.push(match answer {
+                Ok(text) => text,
+                // Other stacks come and go meanwhile; what is printed of the rest is all there is now.
+                Err(CommandError::Failed { stdout, stderr, .. })
+                    if stderr.to_lowercase().contains("no such service") =>
+                {
+                    stdout
+                }
+                Err(error) => return Err(explain_reading(error)),
+            });
         }
         let [nodes, _, services, tasks] = texts.as_slice() else {
             return Ok(Facts::default());
