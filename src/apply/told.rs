@@ -182,10 +182,6 @@ impl Run<'_> {
             let replicas = now.replicas(service);
             let left: Vec<&Replica> = replicas.iter().filter(|replica| replica.leaving).collect();
             let staying = replicas.len() - left.len();
-            let count = now.count(service);
-            if count != wanted {
-                return Err(Stop::new(changed_by_another(service, wanted, count)).at(service));
-            }
             // While replicas are replaced by newer ones there may be more.
             let surplus = staying > wanted as usize && !now.is_updating(service);
             if left.is_empty() && !surplus {

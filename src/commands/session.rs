@@ -64,13 +64,17 @@ impl<'a> Session<'a> {
             (None, None) => EngineName::Compose,
         };
         let options = &project.engine;
+        // A variable in the environment is a default, for when the engine is that one.
+        let typed_here = |variable: &str, value: &Option<String>| {
+            value.is_some() && std::env::var(variable).ok() != *value
+        };
         if name != EngineName::Kubernetes
-            && let Some((option, _)) = [
-                ("--context", &options.context),
-                ("--namespace", &options.namespace),
+            && let Some((option, ..)) = [
+                ("--context", "RSCALE_CONTEXT", &options.context),
+                ("--namespace", "RSCALE_NAMESPACE", &options.namespace),
             ]
             .into_iter()
-            .find(|(_, value)| value.is_some())
+            .find(|(_, variable, value)| typed_here(variable, value))
         {
             return Err(Error::usage(format!(
                 "`{option}` is for Kubernetes, and this is {}",

@@ -337,3 +337,21 @@ fn colour_can_be_set() {
         .output();
     assert!(painted.stderr.contains("\u{1b}["), "{painted:#?}");
 }
+
+#[test]
+fn where_kubernetes_is_matters_only_there() {
+    // A default of the shell is no mistake on another engine; typed, it is.
+    let ran = Fake::new(SHOP)
+        .containers(running("web", 1))
+        .env("RSCALE_NAMESPACE", "shop")
+        .line("status")
+        .output();
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    let ran = Fake::new(SHOP).line("status --namespace shop").output();
+    assert_eq!(ran.status, 2, "{ran:#?}");
+    assert!(
+        ran.stderr
+            .starts_with("error: `--namespace` is for Kubernetes, and this is compose"),
+        "{ran:#?}"
+    );
+}

@@ -86,8 +86,16 @@ docker_at() {
     docker --host "unix://$base/$n/docker.sock" "$@"
 }
 
+# Slim installations of Debian have no iproute2.
+ensure_ip() {
+    if have ip || [ -x /sbin/ip ] || ! have apt-get || ! is_root; then return; fi
+    say "installing iproute2"
+    apt_install iproute2 || die 1 "apt could not install iproute2"
+}
+
 up() {
     local count=$1 n waits=() token
+    ensure_ip
     for n in docker dockerd ip nsenter unshare; do
         if ! have "$n" && ! [ -x "/usr/sbin/$n" ] && ! [ -x "/sbin/$n" ]; then
             die 4 "$n is not installed" "sudo apt-get install -y docker.io iproute2 util-linux"
