@@ -14,8 +14,11 @@ use crate::plan::Counts;
 use crate::project::Project;
 use crate::project::workload::{DriverName, Queue};
 
-/// How long a broker may take; the rest of `status` takes far less than this.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a broker may take where people wait for a picture; the rest of `status` takes far less than this.
+const GLANCE: Duration = Duration::from_secs(1);
+/// How long it may take where the answer decides who loses work. One that answers does so in a few
+/// milliseconds; only one that is busy or silent takes this long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A service's queue, and what it said; an error in one line where it could not be asked.
 pub type Depths = BTreeMap<String, (Queue, Result<Depth, String>)>;
@@ -28,12 +31,12 @@ pub async fn depths(reach: Reach<'_>, project: &Project, wanted: impl Fn(&str) -
     if queues.is_empty() {
         return Depths::new();
     }
-    let site = site(reach, project, &queues).await;
+    let site = site(reach, project, &queues, GLANCE).await;
     let asked = queues.iter().map(|(service, queue)| {
         let site = site.as_ref();
         async move {
             let depth = match site {
-                Ok(site) => in_time(drivers::depth(queue, site)).await,
+                Ok(site) => in_time(GLANCE, drivers::depth(queue, site)).await,
                 Err(error) => Err(error.clone()),
             };
             let said = depth.map_err(|error| error.message);
@@ -61,12 +64,12 @@ pub async fn mark_busy(
     if queues.is_empty() {
         return;
     }
-    let site = site(reach, project, &queues).await;
+    let site = site(reach, project, &queues, PATIENCE).await;
     let asked = queues.iter().map(|(service, queue)| {
         let site = site.as_ref();
         async move {
             let running = match site {
-                Ok(site) => in_time(drivers::running(queue, site)).await,
+                Ok(site) => in_time(PATIENCE, drivers::running(queue, site)).await,
                 Err(error) => Err(error.clone()),
             };
             ((*service).to_owned(), queue.driver, running)
@@ -113,7 +116,12 @@ fn queues(project: &Project) -> impl Iterator<Item = (&str, &Queue)> {
     })
 }
 
-async fn site(reach: Reach<'_>, project: &Project, queues: &[(&str, &Queue)]) -> Result<Site> {
+async fn site(
+    reach: Reach<'_>,
+    project: &Project,
+    queues: &[(&str, &Queue)],
+    patience: Duration,
+) -> Result<Site> {
     let hosts: BTreeSet<&str> = queues
         .iter()
         .map(|(_, queue)| queue.broker.host())
@@ -121,17 +129,17 @@ async fn site(reach: Reach<'_>, project: &Project, queues: &[(&str, &Queue)]) ->
     Ok(Site {
         addresses: reach.addresses(project, &hosts).await?,
         names: Names::of(project),
-        timeout: PATIENCE,
+        timeout: patience,
         ..Site::default()
     })
 }
 
-async fn in_time<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
-    match tokio::time::timeout(PATIENCE, asking).await {
+async fn in_time<T>(patience: Duration, asking: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(patience, asking).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::unusable(format!(
             "no answer within {}",
-            crate::duration::show(PATIENCE)
+            crate::duration::show(patience)
         ))),
     }
 }

@@ -249,19 +249,17 @@ impl Book {
         }
     }
 
-    /// Waits until workers have said how long every finished task took, or for `patience`: their word comes
-    /// on another way than the results.
+    /// Waits until workers have said how long every finished task took, or until none of them has said
+    /// anything for `patience`: their word comes on another way than the results.
     pub async fn detailed(&self, patience: Duration) {
-        let everything = async {
-            loop {
-                let changed = self.changed.notified();
-                if self.ledger.borrow().undetailed() == 0 {
-                    return;
-                }
-                changed.await;
+        loop {
+            let changed = self.changed.notified();
+            if self.ledger.borrow().undetailed() == 0
+                || tokio::time::timeout(patience, changed).await.is_err()
+            {
+                return;
             }
-        };
-        let _ = tokio::time::timeout(patience, everything).await;
+        }
     }
 
     /// How far a type is.

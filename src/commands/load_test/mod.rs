@@ -68,18 +68,22 @@ fn announce(ui: &Ui, measurement: &Measurement) {
             (task.name.clone(), queue)
         })
         .collect();
-    let amount = match plan.pace.amount {
-        Amount::Tasks(1) => "1 task of each type".to_owned(),
-        Amount::Tasks(count) => format!("{count} tasks of each type"),
-        Amount::For(time) => format!("{} of tasks of each type", duration::show(time)),
-    };
-    ui.note(&load_text::starting(&amount, &tasks));
+    ui.note(&load_text::starting(&amount(measurement), &tasks));
     let counts = LoadTest {
         counts: measurement.counts(),
         ..LoadTest::default()
     };
     if !counts.counts.is_empty() {
         ui.note(&load_text::workers(&counts));
+    }
+}
+
+/// How much is about to be sent.
+fn amount(measurement: &Measurement) -> String {
+    match measurement.plan.pace.amount {
+        Amount::Tasks(1) => "1 task of each type".to_owned(),
+        Amount::Tasks(count) => format!("{count} tasks of each type"),
+        Amount::For(time) => format!("{} of tasks of each type", duration::show(time)),
     }
 }
 

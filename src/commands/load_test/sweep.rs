@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::measuring::{Measured, Measurement};
 use super::request::Request;
-use super::{files, show};
+use super::{amount, files, show};
 use crate::apply::ApplyOptions;
 use crate::cli::{self, SweepArgs};
 use crate::commands::scale::host_facts;
@@ -20,6 +20,7 @@ use crate::gather::Reach;
 use crate::load::drivers;
 use crate::load::result::{LoadTest, Sweep};
 use crate::load::run::{LoadEvent, Warmup};
+use crate::load::site::Site;
 use crate::load::sweep::{self, Counts, SweepMode};
 use crate::plan::PlanOptions;
 use crate::project::target::{Count, Targets};
@@ -30,9 +31,9 @@ use crate::ui::Format;
 /// Tasks of each type that warm new replicas up, unless something else is typed.
 const WARMUP: u32 = 5;
 /// How long new workers may take to listen on their queues once their replicas are healthy.
-const LISTENING: Duration = Duration::from_secs(20);
+const LISTENING: Duration = Duration::from_secs(60);
 /// How long an answer of a broker may take meanwhile.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Measures at every count and says which one is worth it.
 pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs) -> Result<Exit> {
@@ -186,8 +187,11 @@ impl Sweeping<'_> {
         plan.types = of_swept(&plan.types, point);
         self.wait_for_workers(&measurement, point).await?;
         let emit = |event| match event {
-            // The point has been named already.
-            LoadEvent::Starting => {}
+            LoadEvent::Starting => session.ui.note(&format!(
+                "    sending {} to {}",
+                amount(&measurement),
+                sweep::typed(point)
+            )),
             event => show(session.ui, &measurement, event),
         };
         measurement.carry_out(reach, self.request, &emit).await
@@ -196,7 +200,10 @@ impl Sweeping<'_> {
     /// A replica is healthy before its worker listens on the queue: waits until as many listen as there are
     /// replicas, where the queue tells it.
     async fn wait_for_workers(&self, measurement: &Measurement, point: &Counts) -> Result<()> {
-        let site = measurement.site(self.session.reach(), self.request).await?;
+        let site = Site {
+            timeout: ANSWER,
+            ..measurement.site(self.session.reach(), self.request).await?
+        };
         for task in &measurement.plan.types {
             let (Some(queue), Some(service)) = (task.work.queue(), &task.service) else {
                 continue;
@@ -206,16 +213,21 @@ impl Sweeping<'_> {
             };
             let began = Instant::now();
             loop {
-                let depth = tokio::time::timeout(ANSWER, drivers::depth(queue, &site)).await;
-                let listening = depth.ok().and_then(Result::ok).map(|depth| depth.consumers);
+                let listening =
+                    match tokio::time::timeout(ANSWER, drivers::depth(queue, &site)).await {
+                        Ok(Ok(depth)) => depth.consumers,
+                        // What is wrong with it is said by the check before the measurement.
+                        Ok(Err(_)) => break,
+                        // A broker that is busy tells later.
+                        Err(_) => Some(0),
+                    };
                 // A queue that does not tell is not waited for; fewer listeners than wanted are.
-                if !matches!(listening, Some(Some(now)) if now < wanted) {
+                let Some(listening) = listening.filter(|now| *now < wanted) else {
                     break;
-                }
+                };
                 if began.elapsed() > LISTENING {
                     self.session.ui.note(&format!(
-                        "warning: only {} of {wanted} workers listen on `{}`",
-                        listening.flatten().unwrap_or(0),
+                        "warning: only {listening} of {wanted} workers listen on `{}`",
                         queue.name
                     ));
                     break;

@@ -220,9 +220,8 @@ fn replica(line: TaskLine, service: String) -> Replica {
         _ => format!("is {word}"),
     };
     let reason = match (state, error) {
-        (State::Running, _) => None,
-        // On its way: new, assigned, accepted, preparing, ready, starting.
-        (State::Created, "") if word != "pending" => None,
+        // The latter is on its way: new, pending, assigned, accepted, preparing, ready, starting.
+        (State::Running, _) | (State::Created, "") => None,
         (_, "") => Some(state_of_it),
         (_, error) => Some(format!("{state_of_it}: {error}")),
     };

@@ -19,7 +19,7 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Sync {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync> Duplex for T {}
 
 /// How long a server may take to accept a connection.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects, and encrypts with the server's certificate checked for the host as it was written.
 ///

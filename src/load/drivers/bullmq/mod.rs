@@ -33,8 +33,8 @@ use jobs::Jobs;
 pub use look::{depth, running};
 use queue::Keys;
 
-/// How long workers' words are waited for after the last result.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long workers' words are waited for after the last result, and after each word that came.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One queue, and the task types that go there.
 #[derive(Debug)]

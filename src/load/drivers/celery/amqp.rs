@@ -23,6 +23,7 @@ use lapin::{
 };
 use tokio::time::Instant;
 
+use super::broker::Patience;
 use super::control::{self, Command, Replies};
 use super::message::{AmqpMessage, short};
 use super::waiting::Waiting;
@@ -37,7 +38,7 @@ const WINDOW: usize = 2000;
 /// Tasks taken from the book at once.
 const BATCH: usize = 500;
 /// How long a queue is quiet before a purge takes it for read.
-const QUIET: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_secs(1);
 /// How long a connection that sends may take to end.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -99,6 +100,15 @@ impl Amqp {
         }
     }
 
+    /// Whether there is a queue, be it one that only its owner may look at.
+    pub async fn has_queue(&self, name: &str) -> Result<bool> {
+        match self.queue(name).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(_) if self.is_alive() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A queue of rscale's own under a name of the broker's, with a consumer.
     async fn own_queue(&self, channel: &Channel) -> Result<(String, Consumer)> {
         let options = QueueDeclareOptions {
@@ -151,11 +161,11 @@ impl Amqp {
         &self,
         command: Command,
         workers: Option<&[String]>,
-        patience: Duration,
+        patience: Patience,
         enough: &dyn Fn(&Replies) -> bool,
     ) -> Result<Replies> {
         let mut replies = Replies::new();
-        let until = Instant::now() + patience;
+        let mut until = patience.until;
         let channel = self.channel().await?;
         // Without this exchange no worker has ever been there.
         if !self
@@ -171,19 +181,29 @@ impl Amqp {
             .with_content_encoding("utf-8".into())
             .with_headers(clock());
         channel
-            .basic_publish(
-                control::EXCHANGE.into(),
-                "".into(),
-                BasicPublishOptions::default(),
-                request.as_bytes(),
-                properties,
-            )
+            .confirm_select(ConfirmSelectOptions::default())
             .await
             .map_err(|error| self.error(&error))?;
-        while !enough(&replies) {
+        // The broker gives it back where nobody hears it.
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let exchange = control::EXCHANGE.into();
+        let asking = async {
+            let publishing =
+                channel.basic_publish(exchange, "".into(), options, request.as_bytes(), properties);
+            publishing.await?.await
+        };
+        let asked = asking.await.map_err(|error| self.error(&error))?;
+        let is_heard = asked.take_message().is_none();
+        while is_heard && !enough(&replies) {
             match tokio::time::timeout_at(until, consumer.next()).await {
                 Ok(Some(Ok(delivery))) => {
                     control::file(&mut replies, &queue, None, &delivery.data);
+                    if let Some(pause) = patience.pause {
+                        until = patience.until.min(Instant::now() + pause);
+                    }
                 }
                 Ok(Some(Err(error))) => return Err(self.error(&error)),
                 Ok(None) | Err(_) => break,

@@ -1,11 +1,13 @@
 //! The broker, whichever it is: what the driver asks of both.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::stream::{LocalBoxStream, StreamExt as _};
+use tokio::time::Instant;
 
 use super::amqp::{Amqp, ShortQueue};
-use super::control::{Command, Replies};
+use super::control::{self, Command, Replies};
 use super::events::{self, Event};
 use super::message::{AmqpMessage, RedisMessage, Task};
 use super::redis::Redis;
@@ -14,6 +16,26 @@ use crate::error::{Error, Result};
 use crate::load::book::{Book, Kind};
 use crate::load::site::Site;
 use crate::project::workload::Queue;
+
+/// How long workers' replies are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// No longer than this.
+    pub until: Instant,
+    /// Nor longer than this after a reply, where the broker does not tell how many workers heard the question.
+    pub pause: Option<Duration>,
+}
+
+impl Patience {
+    pub fn until(until: Instant) -> Self {
+        Self { until, pause: None }
+    }
+
+    /// From now on.
+    pub fn of(time: Duration) -> Self {
+        Self::until(Instant::now() + time)
+    }
+}
 
 /// A connection to a broker.
 #[derive(Debug)]
@@ -60,7 +82,7 @@ impl Broker {
         &self,
         command: Command,
         site: &Site,
-        patience: Duration,
+        patience: Patience,
         enough: &dyn Fn(&Replies) -> bool,
     ) -> Result<Replies> {
         match self {
@@ -75,7 +97,7 @@ impl Broker {
         command: Command,
         workers: &[String],
         site: &Site,
-        patience: Duration,
+        patience: Patience,
     ) -> Result<Replies> {
         if workers.is_empty() {
             return Ok(Replies::new());
@@ -85,6 +107,38 @@ impl Broker {
         match self {
             Self::Amqp(amqp) => amqp.ask(command, workers, patience, &all).await,
             Self::Redis(redis) => redis.ask(command, workers, site, patience, &all).await,
+        }
+    }
+
+    /// Those of these workers that have ended. One that does not reply may be busy, and is not among them.
+    pub async fn ended(
+        &self,
+        workers: &BTreeSet<String>,
+        site: &Site,
+        patience: Patience,
+    ) -> Result<BTreeSet<String>> {
+        match self {
+            Self::Amqp(amqp) => {
+                let mut ended = BTreeSet::new();
+                for worker in workers {
+                    if !amqp.has_queue(&control::queue_of(worker)).await? {
+                        ended.insert(worker.clone());
+                    }
+                }
+                Ok(ended)
+            }
+            Self::Redis(redis) => {
+                let enough = |_: &Replies| false;
+                let command = Command::ActiveQueues;
+                let present = redis.ask(command, None, site, patience, &enough).await?;
+                if (present.len() as u64) < redis.listening().await? {
+                    return Ok(BTreeSet::new());
+                }
+                let ended = workers
+                    .iter()
+                    .filter(|worker| !present.contains_key(*worker));
+                Ok(ended.cloned().collect())
+            }
         }
     }
 

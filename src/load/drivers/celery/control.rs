@@ -9,6 +9,11 @@ use super::envelope;
 /// The exchange, or over Redis the channel, that all workers listen on.
 pub const EXCHANGE: &str = "celery.pidbox";
 
+/// The queue over RabbitMQ on which a worker hears what it is asked; it is there for as long as the worker is.
+pub fn queue_of(worker: &str) -> String {
+    format!("{worker}.{EXCHANGE}")
+}
+
 /// What workers can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {

@@ -7,19 +7,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Celery;
-use super::broker::Broker;
+use super::broker::{Broker, Patience};
 use super::control::Command;
 use crate::error::Result;
 use crate::load::Closed;
 use crate::load::book::{Book, Kind};
 
-/// How long the workers' events may take to be restored, with a new connection where the old one is lost.
-const RESTORING: Duration = Duration::from_secs(3);
+/// How long a new connection may take where the old one is lost.
+const RECONNECTING: Duration = Duration::from_secs(3);
+/// How long the workers may take to switch their events off. Those that have ended are not waited for.
+const RESTORING: Duration = Duration::from_secs(10);
 /// How long looking for what is left, and removing it, may take.
-const TIDYING: Duration = Duration::from_secs(4);
+const TIDYING: Duration = Duration::from_secs(6);
 /// Pause before the next attempt to connect.
 const AGAIN: Duration = Duration::from_millis(300);
-/// Pause before the workers are told again.
+/// How long a worker may take to reply before it is looked whether it is still there.
 const REPLY: Duration = Duration::from_secs(1);
 
 impl Celery<'_> {
@@ -27,12 +29,11 @@ impl Celery<'_> {
         let mut closed = Closed::default();
         // A run that was dropped in the middle could not do it.
         self.remember(book);
-        let until = Instant::now() + RESTORING;
-        let broker = self.reconnected(until).await;
+        let broker = self.reconnected(Instant::now() + RECONNECTING).await;
         if let Some(Broker::Amqp(amqp)) = broker.as_deref() {
             amqp.stop_sending().await;
         }
-        if !self.restored(broker.as_deref(), until).await {
+        if !self.restored(broker.as_deref()).await {
             let workers = self.switched_on.borrow().join(",");
             closed.warnings.push(format!(
                 "the workers still send events; switch them off: celery --app APP control --destination {workers} disable_events"
@@ -42,8 +43,12 @@ impl Celery<'_> {
         if let Some(broker) = &broker {
             let looking = self.look_for_own(broker, book, purge, until, &mut closed);
             let looked = tokio::time::timeout_at(until, looking).await;
-            if let Ok(Err(error)) = looked {
-                closed.warnings.push(error.message);
+            match looked {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => closed.warnings.push(error.message),
+                Err(_) => closed.warnings.push(
+                    "what is left in the queues is not known: the broker took too long".into(),
+                ),
             }
         }
         if let Err(warning) = self.forget_results(until).await {
@@ -76,34 +81,41 @@ impl Celery<'_> {
     }
 
     /// Whether the events of all workers that rscale switched on are off again.
-    async fn restored(&self, broker: Option<&Broker>, until: Instant) -> bool {
-        let workers = self.switched_on.borrow().clone();
-        if workers.is_empty() {
+    /// What is left in `switched_on` are the others.
+    async fn restored(&self, broker: Option<&Broker>) -> bool {
+        if self.switched_on.borrow().is_empty() {
             return true;
         }
         let Some(broker) = broker else { return false };
-        let mut left: BTreeSet<String> = workers.into_iter().collect();
+        let restoring = tokio::time::timeout(RESTORING, self.restore(broker));
+        matches!(restoring.await, Ok(Ok(())))
+    }
+
+    /// Tells the workers until all have done it or ended.
+    async fn restore(&self, broker: &Broker) -> Result<()> {
         loop {
-            let workers: Vec<String> = left.iter().cloned().collect();
-            let asking = broker.ask(Command::DisableEvents, &workers, self.site, REPLY);
-            match tokio::time::timeout_at(until, asking).await {
-                Ok(Ok(replies)) => left.retain(|worker| !replies.contains_key(worker)),
-                Ok(Err(_)) | Err(_) => return false,
-            }
+            let left = self.switched_on.borrow().clone();
             if left.is_empty() {
-                self.switched_on.borrow_mut().clear();
-                return true;
+                return Ok(());
             }
-            // A worker that is gone has no events any more.
-            let roll = broker.ask_all(Command::ActiveQueues, self.site, REPLY / 2, &|_| false);
-            match tokio::time::timeout_at(until, roll).await {
-                Ok(Ok(present)) => left.retain(|worker| present.contains_key(worker)),
-                Ok(Err(_)) | Err(_) => return false,
+            let replies = broker
+                .ask(
+                    Command::DisableEvents,
+                    &left,
+                    self.site,
+                    Patience::of(REPLY),
+                )
+                .await?;
+            let mut left: BTreeSet<String> = left.into_iter().collect();
+            left.retain(|worker| !replies.contains_key(worker));
+            // A worker that has ended has no events any more.
+            if !left.is_empty() {
+                let patience = Patience::of(REPLY);
+                for ended in broker.ended(&left, self.site, patience).await? {
+                    left.remove(&ended);
+                }
             }
-            if left.is_empty() {
-                self.switched_on.borrow_mut().clear();
-                return true;
-            }
+            self.switched_on.replace(left.into_iter().collect());
         }
     }
 

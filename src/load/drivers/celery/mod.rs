@@ -30,9 +30,10 @@ use std::time::Duration;
 
 use futures_util::stream::{LocalBoxStream, StreamExt as _};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use self::backend::{Backend, Told};
-use self::broker::Broker;
+use self::broker::{Broker, Patience};
 use self::check::Backlog;
 use self::control::{Command, Events, Replies};
 use self::message::Task;
@@ -49,14 +50,17 @@ use crate::load::{Checked, Closed, Driver};
 use crate::project::address::Address;
 use crate::project::workload::{Queue, Work};
 
-/// How long workers may take to reply before a run.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long all workers together may take to say where they listen, where nobody knows how many they are.
+/// How long workers may take to reply before a run. Those that can answer do so at once; on a machine with
+/// far more to do than it has processors some take seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long further workers are waited for after one has said where it listens, where nobody knows how many
+/// they are.
 const ROLL_CALL: Duration = Duration::from_millis(1500);
-/// How long `status` waits for workers.
-const GLANCE: Duration = Duration::from_millis(600);
-/// How long events are waited for after the last result.
-const LATE_EVENTS: Duration = Duration::from_millis(1500);
+/// Which part of the time for one look is over when no further workers are waited for: first to say where they
+/// listen, then what they are at. The rest is for saying what the broker told.
+const HEARD: [f64; 2] = [0.6, 0.9];
+/// How long events are waited for after the last result, and after each event that came.
+const LATE_EVENTS: Duration = Duration::from_secs(5);
 /// A task that has just ended is still in its worker's list for a moment.
 const SETTLING: [Duration; 3] = [
     Duration::from_millis(100),
@@ -192,7 +196,10 @@ impl<'a> Celery<'a> {
             workers.extend(listening);
         }
         let workers: Vec<String> = workers.into_iter().collect();
-        let ask = async |command| broker.ask(command, &workers, self.site, PATIENCE).await;
+        let ask = async |command| {
+            let patience = Patience::of(PATIENCE);
+            broker.ask(command, &workers, self.site, patience).await
+        };
         let (registered, stats) = (ask(Command::Registered).await?, ask(Command::Stats).await?);
         for queue in self.queues() {
             let listening = control::listeners(&active_queues, queue);
@@ -246,10 +253,10 @@ impl<'a> Celery<'a> {
             queues.all(|queue| expected(queue).is_some_and(|count| listen(replies, queue) >= count))
         };
         // Where one misses, all that there are are of interest, and nobody knows how many these are.
-        let patience = if queues.iter().all(|queue| expected(queue).is_some()) {
-            PATIENCE
-        } else {
-            ROLL_CALL
+        let all_are_known = queues.iter().all(|queue| expected(queue).is_some());
+        let patience = Patience {
+            pause: Some(ROLL_CALL).filter(|_| !all_are_known),
+            ..Patience::of(PATIENCE)
         };
         let command = Command::ActiveQueues;
         broker
@@ -265,7 +272,10 @@ impl<'a> Celery<'a> {
     ) -> Result<()> {
         let mut pauses = SETTLING.into_iter();
         loop {
-            let ask = async |command| broker.ask(command, workers, self.site, PATIENCE).await;
+            let ask = async |command| {
+                let patience = Patience::of(PATIENCE);
+                broker.ask(command, workers, self.site, patience).await
+            };
             let (active, reserved) = (ask(Command::Active).await?, ask(Command::Reserved).await?);
             let mut busy = None;
             for queue in self.queues() {
@@ -295,7 +305,12 @@ impl<'a> Celery<'a> {
         // that had them on already are taken out again.
         self.switched_on.replace(workers.to_vec());
         let replies = broker
-            .ask(Command::EnableEvents, workers, self.site, PATIENCE)
+            .ask(
+                Command::EnableEvents,
+                workers,
+                self.site,
+                Patience::of(PATIENCE),
+            )
             .await?;
         // Of one that does not reply nobody knows; switching off might take them away from somebody.
         let off_before =
@@ -447,10 +462,11 @@ impl Driver for Celery<'_> {
 /// # Errors
 /// The broker cannot be used, or has no such queue.
 pub async fn depth(queue: &Queue, site: &Site) -> Result<Depth> {
+    let began = Instant::now();
     let broker = Broker::connect(queue, site).await?;
     let name = &queue.name;
     let waiting = broker.queue(name).await?;
-    let (active_queues, active) = survey(&broker, waiting, name, site).await?;
+    let (active_queues, active) = survey(&broker, waiting, name, site, began).await?;
     broker.close().await;
     let listening = control::listeners(&active_queues, name);
     let Some(waiting) = waiting.or_else(|| nothing(&listening)) else {
@@ -483,10 +499,11 @@ fn nothing(listening: &[String]) -> Option<Waiting> {
 /// # Errors
 /// The broker cannot be used.
 pub async fn running(queue: &Queue, site: &Site) -> Result<BTreeMap<String, u32>> {
+    let began = Instant::now();
     let broker = Broker::connect(queue, site).await?;
     let name = &queue.name;
     let waiting = broker.queue(name).await?;
-    let (active_queues, active) = survey(&broker, waiting, name, site).await?;
+    let (active_queues, active) = survey(&broker, waiting, name, site, began).await?;
     broker.close().await;
     let listening = control::listeners(&active_queues, name);
     let count = |worker: &String| {
@@ -499,24 +516,35 @@ pub async fn running(queue: &Queue, site: &Site) -> Result<BTreeMap<String, u32>
     Ok(counts.map(|(count, worker)| (worker, count)).collect())
 }
 
-/// Replies to `active_queues` and `active`, of as many workers as listen on the queue.
+/// Replies to `active_queues` and `active`, of as many workers as listen on the queue and reply in the time of the
+/// site, which `began` then.
 async fn survey(
     broker: &Broker,
     waiting: Option<Waiting>,
     queue: &str,
     site: &Site,
+    began: Instant,
 ) -> Result<(Replies, Replies)> {
+    let [roll_call, survey] = HEARD.map(|part| began + site.timeout.mul_f64(part));
     let consumers = waiting.and_then(|waiting| waiting.consumers);
     let everybody = |replies: &Replies| {
         consumers
             .is_some_and(|consumers| control::listeners(replies, queue).len() as u64 >= consumers)
     };
     let active_queues = broker
-        .ask_all(Command::ActiveQueues, site, GLANCE, &everybody)
+        .ask_all(
+            Command::ActiveQueues,
+            site,
+            Patience {
+                until: roll_call,
+                pause: Some(ROLL_CALL),
+            },
+            &everybody,
+        )
         .await?;
     let listening = control::listeners(&active_queues, queue);
     let active = broker
-        .ask(Command::Active, &listening, site, GLANCE / 2)
+        .ask(Command::Active, &listening, site, Patience::until(survey))
         .await?;
     Ok((active_queues, active))
 }

@@ -1,13 +1,12 @@
 //! Celery over Redis: kombu's lists, its channels for control and events.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use futures_util::stream::{Stream, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, cmd, pipe};
-use tokio::time::Instant;
 
+use super::broker::Patience;
 use super::control::{self, Command, Replies};
 use super::envelope;
 use super::events::{self, Event};
@@ -138,11 +137,11 @@ impl Redis {
         command: Command,
         workers: Option<&[String]>,
         site: &Site,
-        patience: Duration,
+        patience: Patience,
         enough: &dyn Fn(&Replies) -> bool,
     ) -> Result<Replies> {
         let mut replies = Replies::new();
-        let until = Instant::now() + patience;
+        let until = patience.until;
         let ticket = unique()?;
         let reply_to = format!("{ticket}.reply.{}", control::EXCHANGE);
         let key = self.key(&reply_to);
@@ -174,6 +173,17 @@ impl Redis {
             .query_async(&mut self.connection.clone())
             .await;
         Ok(replies)
+    }
+
+    /// How many workers hear what is asked.
+    pub async fn listening(&self) -> Result<u64> {
+        let mut look = cmd("PUBSUB");
+        look.arg("NUMSUB").arg(self.channel(control::EXCHANGE));
+        let counted: RedisResult<(String, u64)> =
+            look.query_async(&mut self.connection.clone()).await;
+        counted
+            .map(|(_, count)| count)
+            .map_err(|error| self.error(&error))
     }
 
     /// The workers' events from now on.
