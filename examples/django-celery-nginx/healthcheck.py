@@ -2,7 +2,7 @@
 
 import http.client
 
-connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=4)
+connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=9)
 connection.request("GET", "/health")
 response = connection.getresponse()
 if response.status != 200:

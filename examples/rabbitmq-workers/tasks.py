@@ -36,6 +36,11 @@ class Counted(Task):
     retry_backoff_max = 60
     retry_jitter = True
 
+    def retry(self, *args, countdown=None, **kwargs):
+        # The jitter may say 0. Then the next run, at another worker, can write its result before this one has
+        # written that there is to be a next run, and whoever waits for the result waits for ever.
+        return super().retry(*args, countdown=max(countdown or 0, 1), **kwargs)
+
     def before_start(self, task_id, args, kwargs):
         self.count(task_id, "started")
 
