@@ -4,17 +4,19 @@ SHELL := bash
 # Where generated documentation goes; .ci/run compares it with what is committed.
 DOCS ?= docs
 
-binary := $(or $(CARGO_TARGET_DIR),target)/release/rscale
+target := $(or $(CARGO_TARGET_DIR),target)
 testbed := tests/testbed
 
-.PHONY: help demo test examples bench engine images build lint docs
+.PHONY: help demo test examples bench engine images build dist lint docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 	@echo 'EXAMPLE is one of' $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/Makefile))))
 
-demo: engine images build ## tell two true stories: Celery on RabbitMQ, Django behind nginx
-	@examples/demo.sh $(abspath $(binary))
+# With the build of the tests, so that whoever runs both compiles once.
+demo: engine images ## tell two true stories: Celery on RabbitMQ, Django behind nginx
+	cargo build
+	@examples/demo.sh $(abspath $(target)/debug/rscale)
 
 # RSCALE_E2E=skip leaves out the tests that need an engine. RSCALE_E2E_COMPOSE_NEWEST and
 # RSCALE_E2E_COMPOSE_V1 name Compose binaries to test with; unset, they are fetched; empty, those tests
@@ -22,39 +24,17 @@ demo: engine images build ## tell two true stories: Celery on RabbitMQ, Django b
 # server of the tests. RSCALE_E2E_BROWSER names a Chromium or Chrome; unset, one is looked for and installed; empty, the
 # tests of pages are left out.
 test: ## run every test: unit, command line, end to end on a real engine
-ifeq ($(RSCALE_E2E),skip)
-	cargo test -- --skip e2e
-	@printf '%s\n' '' \
-	    '*************************************************************************' \
-	    '*  SKIPPED: every end-to-end test, because RSCALE_E2E=skip is set.      *' \
-	    '*  Nothing was tried on a real engine. To run all tests: make test      *' \
-	    '*************************************************************************'
-else
-	@$(testbed)/engine.sh up
-	@$(testbed)/images.sh
-	@$(testbed)/browser.sh
-	cargo test -- --skip e2e
-	@set -eu; \
-	newest=$${RSCALE_E2E_COMPOSE_NEWEST-$$($(testbed)/engine.sh compose newest)}; \
-	v1=$${RSCALE_E2E_COMPOSE_V1-$$($(testbed)/engine.sh compose v1)}; \
-	kubectl=$$($(testbed)/kubectl.sh); \
-	export RSCALE_E2E_COMPOSE_NEWEST="$$newest" RSCALE_E2E_COMPOSE_V1="$$v1" RSCALE_E2E_KUBECTL="$$kubectl"; \
-	if [ -z "$$newest" ]; then echo 'SKIPPED: tests with the newest Compose (RSCALE_E2E_COMPOSE_NEWEST is empty)' >&2; fi; \
-	if [ -z "$$v1" ]; then echo 'SKIPPED: tests with Compose v1 (RSCALE_E2E_COMPOSE_V1 is empty)' >&2; fi; \
-	if [ -z "$$kubectl" ]; then echo 'SKIPPED: tests on Kubernetes (RSCALE_E2E_KUBECTL is empty)' >&2; fi; \
-	set -x; cargo test --test rscale e2e -- --skip e2e::examples --test-threads=4
-	cargo test --test rscale e2e::examples -- --test-threads=2
-endif
+	@tests/run.sh
 
 # The tests of one example (EXAMPLE=rabbitmq-workers), or of all. To try one by hand: make -C examples/rabbitmq-workers
 EXAMPLE ?=
 examples: engine images ## EXAMPLE=name: test one example on a real engine
 	@test -z '$(EXAMPLE)' -o -e tests/e2e/examples/$(subst -,_,$(EXAMPLE)).rs || \
 	    { echo 'there is no example `$(EXAMPLE)`; see them: make help' >&2; exit 2; }
-	cargo test --test rscale e2e::examples::$(subst -,_,$(EXAMPLE)) -- --test-threads=2
+	cargo test --test rscale e2e::examples::$(subst -,_,$(EXAMPLE))
 
-bench: engine images build ## measure rscale beside docker compose (needs hyperfine)
-	@RSCALE_BENCH_BINARY=$(abspath $(binary)) tests/bench/run.sh
+bench: engine images dist ## measure rscale beside docker compose (needs hyperfine)
+	@RSCALE_BENCH_BINARY=$(abspath $(target)/dist/rscale) tests/bench/run.sh
 
 engine: ## make sure that a Docker engine and docker compose answer
 	@$(testbed)/engine.sh up
@@ -62,8 +42,11 @@ engine: ## make sure that a Docker engine and docker compose answer
 images: engine ## make sure that the images of the examples exist
 	@$(testbed)/images.sh
 
-build: ## build the release binary
+build: ## build an optimised binary: target/release/rscale
 	cargo build --release
+
+dist: ## build the binary of releases, smaller and slower to compile: target/dist/rscale
+	cargo build --profile dist
 
 lint: ## check formatting and run clippy
 	cargo fmt --check
@@ -72,7 +55,7 @@ lint: ## check formatting and run clippy
 docs: ## regenerate docs/cli.md and docs/schema from the binary
 	cargo build
 	@set -eu; mkdir -p $(DOCS)/schema; \
-	rscale=$(or $(CARGO_TARGET_DIR),target)/debug/rscale; \
+	rscale=$(target)/debug/rscale; \
 	"$$rscale" reference cli >$(DOCS)/cli.md; \
 	for command in check export load-test load-test-compare load-test-sweep scale status; do \
 	    "$$rscale" reference "$$command-schema" >$(DOCS)/schema/$$command.schema.json; \

@@ -7,7 +7,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-rscale=${RSCALE_BENCH_BINARY:-$root/target/release/rscale}
+rscale=${RSCALE_BENCH_BINARY:-$root/target/dist/rscale}
 rounds=${RSCALE_BENCH_ROUNDS:-9}
 work=$(mktemp -d)
 projects=()
@@ -161,7 +161,7 @@ peak() {
 need hyperfine
 need jq
 [ -x /usr/bin/time ] || { echo "bench: /usr/bin/time is missing: apt-get install time" >&2; exit 4; }
-[ -x "$rscale" ] || { echo "bench: $rscale is missing: cargo build --release" >&2; exit 4; }
+[ -x "$rscale" ] || { echo "bench: $rscale is missing: cargo build --profile dist" >&2; exit 4; }
 [ "$#" -gt 0 ] || set -- status one-more twenty own http celery listing swarm kubernetes
 echo "rscale $("$rscale" --version | cut -d' ' -f2), $(docker compose version --short), engine $(docker info --format '{{.ServerVersion}}'), $(nproc) cores, $rounds rounds"
 echo
