@@ -1,7 +1,5 @@
 //! `drain` and `stop-timeout`: replicas that go finish first; what cannot be drained stays.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 
 use crate::support::engine::{Engine, Project};
@@ -118,16 +116,14 @@ fn a_drain_that_fails_keeps_every_replica_unless_forced() {
 
 #[test]
 fn interrupted_while_it_drains_every_replica_stays() {
-    let Some(project) = up(&format!("{{drain: {{exec: {DRAIN}, wait: 60s}}}}"), 2) else {
+    let Some(project) = up(&format!("{{drain: {{exec: {DRAIN}, wait: 1h}}}}"), 2) else {
         return;
     };
     let before = project.all_ids();
     let run = project.start(&["worker=1"]);
     project.wait_until("it drains", || !noted(&project, "drain").is_empty());
-    let interrupted = Instant::now();
     run.signal(Signal::INT);
     run.ended().exited(130).says("docker restart");
-    assert!(interrupted.elapsed() < Duration::from_secs(20));
     assert_eq!(project.all_ids(), before);
     assert_eq!(noted(&project, "term"), []);
 }

@@ -11,8 +11,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,12 +20,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::turn::{Exclusive, Turn, Weight};
+
 /// What every compose file here begins with: a replica that does nothing and ends at once on SIGTERM.
 const APP: &str = "x-app: &app {image: 'busybox:1', init: true, command: sleep 900}\n";
 /// No command of a test takes longer; what does hangs. Building the image of an example takes the most.
-const TIME_LIMIT: Duration = Duration::from_secs(300);
+const TIME_LIMIT: Duration = Duration::from_secs(600);
 /// How long a test waits for something that has to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -42,7 +44,7 @@ impl Engine {
 
     /// The same with another Compose, for the test and for rscale.
     pub fn project_with(compose: ComposeUnderTest, yaml: &str) -> Option<Project> {
-        let project = Self::empty_project(compose)?;
+        let project = Self::empty_project(compose, Weight::of(yaml))?;
         project.compose_file(yaml);
         Some(project)
     }
@@ -50,15 +52,18 @@ impl Engine {
     /// A copy of a folder of examples, `gunicorn-caddy/app` say, as a project of the test's own name;
     /// nothing of it runs yet. `None` when the end-to-end tests are to be skipped.
     pub fn example(folder: &str) -> Option<Project> {
-        let project = Self::empty_project(ComposeUnderTest::Plugin)?;
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-        copy_folder(&examples.join(folder), &project.folder());
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("examples")
+            .join(folder);
+        let yaml = fs::read_to_string(folder.join("compose.yaml")).unwrap_or_default();
+        let project = Self::empty_project(ComposeUnderTest::Plugin, Weight::of(&yaml))?;
+        copy_folder(&folder, &project.folder());
         // Above the `name` of the compose file.
         project.set("COMPOSE_PROJECT_NAME", project.name());
         Some(project)
     }
 
-    fn empty_project(compose: ComposeUnderTest) -> Option<Project> {
+    fn empty_project(compose: ComposeUnderTest, weight: Weight) -> Option<Project> {
         if std::env::var("RSCALE_E2E").is_ok_and(|value| value == "skip") {
             return Self::skip("RSCALE_E2E=skip");
         }
@@ -73,7 +78,7 @@ impl Engine {
             Self::answers(),
             "no Docker engine answers; start one (tests/testbed/engine.sh up) or set RSCALE_E2E=skip"
         );
-        Some(Project::new(binary))
+        Some(Project::new(binary, Turn::take(weight)))
     }
 
     /// Past the capture of the test harness: what is skipped must be seen.
@@ -151,6 +156,8 @@ pub struct Project {
     /// A Compose binary; `docker compose` without one.
     compose: Option<PathBuf>,
     environment: RefCell<BTreeMap<String, String>>,
+    /// It ends when everything is taken away.
+    turn: Arc<Turn>,
 }
 
 /// A container of the project, as the engine lists it; one-off containers are left out.
@@ -166,7 +173,7 @@ pub struct Container {
 }
 
 impl Project {
-    fn new(compose: Option<PathBuf>) -> Self {
+    fn new(compose: Option<PathBuf>, turn: Arc<Turn>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!(
             "rs-e2e-{}-{}",
@@ -182,6 +189,7 @@ impl Project {
             root,
             compose,
             environment: RefCell::default(),
+            turn,
         }
     }
 
@@ -296,11 +304,26 @@ impl Project {
             .arg("--no-print-directory")
             .args(args)
             .arg(concat!("RSCALE=", env!("CARGO_BIN_EXE_rscale")));
-        Ran::of(command)
+        self.ran(command, args)
+    }
+
+    /// Runs a command; `up` is the heaviest.
+    fn ran(&self, command: Command, args: &[&str]) -> Ran {
+        let ran = Ran::of(command);
+        if args.first() == Some(&"up") {
+            self.turn.started();
+        }
+        ran
     }
 
     /// Runs plain Compose, which must succeed.
+    #[track_caller]
     pub fn compose(&self, args: &[&str]) -> Ran {
+        self.try_compose(args).succeeded()
+    }
+
+    /// Runs plain Compose, which may fail: a command in a container that is not ready yet, say.
+    pub fn try_compose(&self, args: &[&str]) -> Ran {
         let mut command = match &self.compose {
             None => {
                 let mut command = self.command("docker");
@@ -310,7 +333,7 @@ impl Project {
             Some(path) => self.command(path),
         };
         command.args(args);
-        Ran::of(command).succeeded()
+        self.ran(command, args)
     }
 
     /// Runs docker, which must succeed, and gives what it printed.
@@ -431,7 +454,7 @@ impl Project {
 
     /// Waits until something is so.
     #[track_caller]
-    pub fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
+    pub fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so() {
             assert!(
@@ -652,10 +675,6 @@ impl Running {
         }
     }
 
-    pub fn has_said(&self, text: &str) -> bool {
-        self.said.lock().unwrap().contains(text)
-    }
-
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -733,18 +752,23 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// The first of some neighbouring ports that nothing on this machine listens on; no two tests of a run
-/// get the same.
+/// The first of up to twenty neighbouring ports that nothing on this machine listens on; no two tests get the same,
+/// be they of one run or of several.
 pub fn free_ports(count: u16) -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Below the ports that the kernel hands out, and elsewhere for another run at the same time.
-    let base = 15_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
-    loop {
-        let first = base + NEXT.fetch_add(count, Ordering::Relaxed);
+    static MINE: Mutex<Vec<Exclusive>> = Mutex::new(Vec::new());
+    assert!((1..=20).contains(&count));
+    // Below the ports that the kernel hands out.
+    let blocks = (15_000..25_000).step_by(20);
+    for first in blocks {
+        let Some(block) = Exclusive::try_now(&format!("ports-{first}")) else {
+            continue;
+        };
         if (first..first + count).all(|port| TcpListener::bind(("0.0.0.0", port)).is_ok()) {
+            MINE.lock().unwrap().push(block);
             return first;
         }
     }
+    panic!("no ports are free");
 }
 
 /// Names of a JSON array's items.

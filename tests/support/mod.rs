@@ -12,3 +12,4 @@ pub mod http;
 pub mod kubernetes;
 #[cfg(target_os = "linux")]
 pub mod swarm;
+pub mod turn;

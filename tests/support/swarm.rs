@@ -8,18 +8,19 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::engine::{Engine, Project};
+use super::turn::{Turn, Weight};
 
 /// What every stack file here begins with. No virtual addresses: they need a kernel with IPVS.
 const DEPLOY: &str = "x-deploy: &deploy {endpoint_mode: dnsrr, restart_policy: {delay: 300ms}}\n";
 /// How long a test waits for something that has to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A node as the script tells it.
@@ -35,8 +36,23 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Swarm {
     pub nodes: Vec<Node>,
-    /// The script, which ends the swarm when its standard input ends.
-    holder: Child,
+    /// The script, which ends the swarm when its standard input ends; `None` where somebody else holds it.
+    holder: Option<Child>,
+    /// Of the test whose own it is.
+    turn: Option<Arc<Turn>>,
+}
+
+impl Node {
+    fn parse(line: &str) -> Self {
+        let [name, address, socket, process] =
+            line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        Self {
+            name: name.into(),
+            address: address.into(),
+            socket: socket.into(),
+            process: process.parse().unwrap(),
+        }
+    }
 }
 
 impl Swarm {
@@ -44,12 +60,29 @@ impl Swarm {
     /// the end-to-end tests are to be skipped.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Swarm> = OnceLock::new();
-        Self::can_be().then(|| SHARED.get_or_init(|| Self::start(2)))
+        Self::can_be()
+            .then(|| SHARED.get_or_init(|| Self::held().unwrap_or_else(|| Self::start(2))))
     }
 
     /// A swarm of the test's own, whose nodes it may drain and kill.
     pub fn own(nodes: usize) -> Option<Self> {
-        Self::can_be().then(|| Self::start(nodes))
+        Self::can_be().then(|| {
+            let turn = Turn::take(Weight::Heavy);
+            let mut swarm = Self::start(nodes);
+            swarm.turn = Some(turn);
+            swarm
+        })
+    }
+
+    /// The swarm that somebody holds for all processes of a run: `RSCALE_E2E_SWARM` names the file with its nodes.
+    fn held() -> Option<Self> {
+        let path = std::env::var_os("RSCALE_E2E_SWARM").filter(|path| !path.is_empty())?;
+        let text = std::fs::read_to_string(&path).unwrap();
+        Some(Self {
+            nodes: text.lines().map(Node::parse).collect(),
+            holder: None,
+            turn: None,
+        })
     }
 
     fn can_be() -> bool {
@@ -76,21 +109,13 @@ impl Swarm {
             .spawn()
             .unwrap();
         let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-        let nodes: Vec<Node> = lines
-            .map(|line| {
-                let line = line.unwrap();
-                let [name, address, socket, process] =
-                    line.split('\t').collect::<Vec<_>>().try_into().unwrap();
-                Node {
-                    name: name.into(),
-                    address: address.into(),
-                    socket: socket.into(),
-                    process: process.parse().unwrap(),
-                }
-            })
-            .collect();
+        let nodes: Vec<Node> = lines.map(|line| Node::parse(&line.unwrap())).collect();
         assert_eq!(nodes.len(), count, "swarm.sh did not start a swarm");
-        Self { nodes, holder }
+        Self {
+            nodes,
+            holder: Some(holder),
+            turn: None,
+        }
     }
 
     /// A stack that is deployed, with all its replicas running. The file may use `*app` and `*deploy`; rscale does
@@ -175,8 +200,10 @@ impl Swarm {
 
 impl Drop for Swarm {
     fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        let _ = self.holder.wait();
+        if let Some(holder) = &mut self.holder {
+            drop(holder.stdin.take());
+            let _ = holder.wait();
+        }
     }
 }
 

@@ -10,12 +10,6 @@ use serde_json::Value;
 use crate::support::engine::{Engine, Project, Ran, entry, free_ports};
 use crate::support::http::{Answer, Load, assert_all_good, get, post};
 
-/// For requests whose speed is not the point.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// What the example promises while replicas go.
-const PROMISE: Duration = Duration::from_secs(1);
-/// An address that is gone costs nginx this long (`proxy_connect_timeout`).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a long request takes, in seconds.
 const LONG: u32 = 3;
 /// How long the naps of the workers take, in seconds.
@@ -32,9 +26,9 @@ fn up() -> Option<(Project, u16)> {
 
 /// The numbers of the replicas that answer the next 60 requests, which all have to be good.
 #[track_caller]
-fn who_answers(project: &Project, port: u16, within: Duration) -> BTreeSet<u32> {
+fn who_answers(project: &Project, port: u16) -> BTreeSet<u32> {
     let answers: Vec<Answer> = (0..60).map(|_| get(port, "/")).collect();
-    assert_all_good(&answers, within);
+    assert_all_good(&answers);
     let ids = project.ids("web-django");
     let number = |answer: &Answer| {
         let replica = answer.body.split(':').next().unwrap();
@@ -51,8 +45,17 @@ fn load(port: u16) -> Load {
     Load::start(port, "/", 4, Duration::from_millis(20))
 }
 
-fn slowest(answers: &[Answer]) -> Duration {
-    answers.iter().map(|answer| answer.took).max().unwrap()
+/// For so long nginx leaves a replica alone that has refused a connection (`fail_timeout`).
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// What nginx has said of replicas that did not even refuse it: each holds a request up for as long as
+/// `proxy_connect_timeout`, which on a slow machine nobody could tell from other reasons by the clock.
+fn silent(project: &Project) -> Vec<String> {
+    let log = project.compose(&["logs", "--no-log-prefix", "nginx"]);
+    let lines = log.stdout.lines().chain(log.stderr.lines());
+    // Timed out, no route to host.
+    let silent = |line: &&str| line.contains("(110:") || line.contains("(113:");
+    lines.filter(silent).map(str::to_owned).collect()
 }
 
 /// Fails unless the run was refused by this rule for this service, and nothing was touched.
@@ -115,7 +118,7 @@ fn web_and_workers_grow_and_shrink_without_losing_a_request_or_a_task() {
         "containers that were there changed: {before:?} {after:?}"
     );
     assert_eq!(
-        who_answers(&project, port, PATIENCE),
+        who_answers(&project, port),
         BTreeSet::from([1, 2, 3]),
         "nginx was not told of the new replicas"
     );
@@ -137,39 +140,41 @@ fn web_and_workers_grow_and_shrink_without_losing_a_request_or_a_task() {
     }
     assert_eq!(naps(port), 20, "{ran}");
 
-    // The slowest answer of an ordinary day on this machine.
-    let ordinary = load(port);
-    thread::sleep(Duration::from_secs(2));
-    let usual = slowest(&ordinary.stop());
-
     assert_connections_are_as_the_policy_says(&project, port);
-    assert_no_request_suffers(&project, port, usual, &[]);
+    assert_no_request_suffers(&project, port, &[]);
     project.rscale(&["web-django=2"]).succeeded();
-    assert_no_request_suffers(&project, port, usual, &[2]);
+    assert_no_request_suffers(&project, port, &[2]);
     assert_no_task_is_lost(&project, port);
 }
 
 /// More requests at a time than all threads can serve, and no replica holds more than its budget.
 fn assert_connections_are_as_the_policy_says(project: &Project, port: u16) {
+    let database = project.container("backend-db", 1);
+    let most = || {
+        project.docker(&[
+            "exec",
+            &database,
+            "psql",
+            "--username=shop",
+            "--tuples-only",
+            "--no-align",
+            "--command=SELECT count(*) FROM pg_stat_activity WHERE client_addr IS NOT NULL \
+             AND datname = 'shop' GROUP BY client_addr ORDER BY 1 DESC LIMIT 1",
+        ])
+    };
     let rush = Load::start(port, "/", 40, Duration::ZERO);
-    thread::sleep(Duration::from_secs(3));
+    project.wait_until("a replica is busy with all its threads", || {
+        most().parse::<u32>().is_ok_and(|most| most >= 4)
+    });
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(most(), "4", "connections of a busy replica");
     rush.stop();
-    let most = project.docker(&[
-        "exec",
-        &project.container("backend-db", 1),
-        "psql",
-        "--username=shop",
-        "--tuples-only",
-        "--no-align",
-        "--command=SELECT count(*) FROM pg_stat_activity WHERE client_addr IS NOT NULL \
-         AND datname = 'shop' GROUP BY client_addr ORDER BY 1 DESC LIMIT 1",
-    ]);
-    assert_eq!(most, "4", "connections of a busy replica");
 }
 
 /// Down to one replica, with a load on all of them, and a long request to each of those that are `busy`.
-fn assert_no_request_suffers(project: &Project, port: u16, usual: Duration, busy: &[u32]) {
+fn assert_no_request_suffers(project: &Project, port: u16, busy: &[u32]) {
     let replicas = u32::try_from(project.numbers("web-django").len()).unwrap();
+    let silent_before = silent(project);
     let under_way = load(port);
     let nginx = project.container("nginx", 1);
     let long = busy.iter().map(|number| {
@@ -194,9 +199,11 @@ fn assert_no_request_suffers(project: &Project, port: u16, usual: Duration, busy
             "a request that had begun was cut off"
         );
     }
-    // A machine that is busy with other things may be slow, but not as slow as a stall.
-    let within = PROMISE.max((usual * 4).min(CONNECT_TIMEOUT.mul_f32(0.95)));
-    assert_all_good(&answers, within);
+    assert_all_good(&answers);
+    // The limit that the README tells of: a machine that is slower than this.
+    if ran.took < REMEMBERED {
+        assert_eq!(silent(project), silent_before, "a request was held up");
+    }
 }
 
 /// Four workers to one while they are at work: those that go end what they have begun.
@@ -206,7 +213,10 @@ fn assert_no_task_is_lost(project: &Project, port: u16) {
         let answer = post(port, "/naps", &format!(r#"{{"seconds": {NAP}}}"#));
         assert_eq!(answer.status, 202, "{answer:?}");
     }
-    thread::sleep(Duration::from_secs(1));
+    project.wait_until("every nap is at a worker", || {
+        let status = project.json(&["status"]).succeeded().document();
+        entry(&status["services"], "celery_worker")["queue"]["ready"] == 0
+    });
     let ran = project.json(&["celery_worker=1"]).succeeded();
     assert_scaled(&ran, "celery_worker", 4, 1);
     project.wait_until("8 naps", || naps(port) >= before + 8);
@@ -228,7 +238,7 @@ fn nginx_knows_the_replicas_that_a_refresh_tells_it_of() {
     let rules = ran.document()["findings"][0]["rule"].clone();
     assert_eq!(rules, "stale-upstream", "{ran}");
     assert_eq!(
-        who_answers(&project, port, PATIENCE),
+        who_answers(&project, port),
         BTreeSet::from([1]),
         "nginx knows of new replicas by itself: the refresh is for nothing"
     );
@@ -241,7 +251,9 @@ fn nginx_knows_the_replicas_that_a_refresh_tells_it_of() {
     // are there, so that it knows their addresses; the roll-back has to take them out of it again.
     let old = project.ids("web-django");
     project.set("DB_PASSWORD", "wrong");
-    let failing = project.start(&["web-django=3", "--format", "json"]);
+    let limit = ["--wait-timeout", "12s"];
+    let failing =
+        project.start(&[["web-django=3", "--format", "json"].as_slice(), &limit].concat());
     project.wait_until("three of web-django run", || {
         let states = project.states("web-django");
         states.len() == 3 && states.values().all(|state| state == "running")
@@ -252,8 +264,14 @@ fn nginx_knows_the_replicas_that_a_refresh_tells_it_of() {
     assert_eq!(ran.document()["outcome"], "rolled_back", "{ran}");
     assert_eq!(project.ids("web-django"), old);
     // The command ends before nginx has changed its workers.
-    thread::sleep(Duration::from_secs(2));
-    // An address that is gone would hold requests up.
-    let within = CONNECT_TIMEOUT.mul_f32(0.95);
-    assert_eq!(who_answers(&project, port, within), BTreeSet::from([1]));
+    project.wait_until("nginx has changed its workers", || {
+        !project.docker(&["top", &nginx]).contains("shutting down")
+    });
+    let silent_before = silent(&project);
+    assert_eq!(who_answers(&project, port), BTreeSet::from([1]));
+    assert_eq!(
+        silent(&project),
+        silent_before,
+        "nginx knows of replicas that are gone"
+    );
 }

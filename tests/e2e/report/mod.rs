@@ -9,12 +9,15 @@ use rscale::load::result::LoadTest;
 use rscale::report::html;
 use serde_json::json;
 
+use crate::support::turn::{Turn, Weight};
+
 /// A phone, a tablet, the narrowest with charts side by side, a desktop; in pixels.
 const WIDTHS: [u32; 4] = [360, 600, 962, 1280];
 
 /// Looks at a page at every width, in light and dark. Gives the DOM of the last look.
 fn look(name: &str, page: &str) -> Option<String> {
     let browser = Browser::find(name)?;
+    let _turn = Turn::take(Weight::Medium);
     let mut dom = None;
     for scheme in [Scheme::Light, Scheme::Dark] {
         let seen = browser.open(page, &WIDTHS, scheme);

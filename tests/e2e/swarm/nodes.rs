@@ -33,7 +33,10 @@ services:
     assert_eq!(stack.tasks("pinned"), pinned);
 
     stack.docker(&["node", "update", "--availability", "drain", "node2"]);
-    stack.wait_until("node2 is empty", || stack.nodes_of("web") == ["node1"]);
+    stack.wait_until("all have moved to node1", || {
+        let tasks = stack.tasks("web");
+        tasks.len() == 6 && tasks.iter().all(|task| task.node == "node1")
+    });
     stack.rscale(&["web=7"]).succeeded();
     let status = stack.json(&["status"]).succeeded().document();
     is_valid("status", &status);

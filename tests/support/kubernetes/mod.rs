@@ -39,7 +39,7 @@ pub use workload::{Behaviour, Fate, Workload};
 pub use world::{Meddling, World};
 
 /// How long a test waits for something that has to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The namespace of the tests on the server.
 const NAMESPACE: &str = "shop";
 

@@ -6,12 +6,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
 
 use crate::support::engine::Ran;
+use crate::support::turn::{Turn, Weight};
 
 /// The kubectl of the tests: `RSCALE_E2E_KUBECTL`, else what the test bed fetches.
 pub fn kubectl() -> PathBuf {
@@ -62,6 +63,7 @@ pub struct Place {
     name: String,
     root: TempDir,
     environment: RefCell<BTreeMap<String, String>>,
+    _turn: Arc<Turn>,
 }
 
 impl Place {
@@ -78,6 +80,7 @@ impl Place {
             name,
             root,
             environment: RefCell::default(),
+            _turn: Turn::take(Weight::Light),
         }
     }
 
