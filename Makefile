@@ -18,11 +18,7 @@ demo: engine images ## tell two true stories: Celery on RabbitMQ, Django behind 
 	cargo build
 	@examples/demo.sh $(abspath $(target)/debug/rscale)
 
-# RSCALE_E2E=skip leaves out the tests that need an engine. RSCALE_E2E_COMPOSE_NEWEST and
-# RSCALE_E2E_COMPOSE_V1 name Compose binaries to test with; unset, they are fetched; empty, those tests
-# are left out. RSCALE_E2E_KUBECTL names a kubectl in the same way; RSCALE_E2E_KUBECONFIG a cluster to test on instead of a
-# server of the tests. RSCALE_E2E_BROWSER names a Chromium or Chrome; unset, one is looked for and installed; empty, the
-# tests of pages are left out.
+# CONTRIBUTING.md has the variables that leave tests out or change what they run on.
 test: ## run every test: unit, command line, end to end on a real engine
 	@tests/run.sh
 

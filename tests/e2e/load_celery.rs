@@ -1,6 +1,9 @@
 //! `rscale load-test` against real Celery workers: over RabbitMQ with results in Redis and over rpc://, and
 //! over Redis. A stack takes a while to start, so that each test goes through many things one after another.
 
+use std::thread;
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -247,6 +250,33 @@ fn refuses_what_would_measure_nothing(project: &Project) {
     listens(project, "worker-b", 1);
 }
 
+/// A worker that cannot answer for a moment: it listens all the same, and its events are switched off again.
+fn waits_for_a_worker_that_stands_still(project: &Project) {
+    idle(project, "worker-b");
+    let worker = project.container("worker-b", 1);
+    let stands_still = || {
+        thread::sleep(Duration::from_secs(3));
+        project.docker(&["kill", "--signal=CONT", &worker]);
+    };
+    project.docker(&["kill", "--signal=STOP", &worker]);
+    let running = project.start(&only(
+        "tasks.task_b@queue_b",
+        "[]",
+        &["--tasks", "300", "--purge", "--format", "json"],
+    ));
+    stands_still();
+    in_the_middle(project, "worker-b", 300);
+    project.docker(&["kill", "--signal=STOP", &worker]);
+    running.signal(Signal::INT);
+    stands_still();
+    let ran = running.ended().exited(130);
+    assert!(!ran.stderr.contains("warning"), "{ran}");
+    assert_eq!(ran.document()["events"], true, "{ran}");
+    let workers = 1 + project.numbers("worker-a").len();
+    assert_eq!(without_events(project), workers, "{ran}");
+    control(project, "disable_events");
+}
+
 /// A worker is killed at a task, which it had acknowledged.
 fn loses_only_what_a_killed_worker_had(project: &Project) {
     let naps = only(
@@ -365,6 +395,7 @@ fn over_rpc_and_over_redis_it_is_the_same() {
     let ran = project.json(&shaky).succeeded();
     assert_eq!(ran.document()["tasks"][0]["retried"], 4, "{ran}");
     refuses_what_would_measure_nothing(&project);
+    waits_for_a_worker_that_stands_still(&project);
     project.rscale(&["worker-a=1"]).succeeded();
     purges_only_its_own(&project, "worker-a", 1);
 

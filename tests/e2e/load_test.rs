@@ -2,6 +2,9 @@
 //! what the command makes of a run. The drivers have files of their own. A stack takes a while to start, so that each
 //! test goes through several things one after another.
 
+use std::thread;
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -13,6 +16,16 @@ fn started() -> Option<Project> {
     let project = Engine::example("rabbitmq-workers")?;
     super::examples::rabbitmq_workers::up(&project);
     Some(project)
+}
+
+/// How long something stands still that is waited for: longer than `status` waits.
+const STANDSTILL: Duration = Duration::from_secs(2);
+
+/// Stops RabbitMQ without its container's end, and lets it go on: `STOP`, `CONT`.
+fn signal_broker(project: &Project, name: &str) {
+    let kill = format!("kill -{name} $(pidof beam.smp)");
+    let broker = project.container("rabbitmq", 1);
+    project.docker(&["exec", &broker, "sh", "-c", &kill]);
 }
 
 fn service<'v>(status: &'v Value, name: &str) -> &'v Value {
@@ -185,12 +198,7 @@ fn status_shows_the_queues_and_a_broker_that_does_not_answer_does_not_fail_it(pr
     let ran = project.rscale(&["status"]).succeeded();
     assert!(ran.stdout.contains("worker-a  queue_a: "), "{ran}");
 
-    // Its container runs, and nothing in it moves.
-    let signal = |name: &str| {
-        let kill = format!("kill -{name} $(pidof beam.smp)");
-        project.docker(&["exec", &project.container("rabbitmq", 1), "sh", "-c", &kill]);
-    };
-    signal("STOP");
+    signal_broker(project, "STOP");
     let ran = project.json(&["status"]).succeeded();
     let status = ran.document();
     assert_eq!(
@@ -199,7 +207,7 @@ fn status_shows_the_queues_and_a_broker_that_does_not_answer_does_not_fail_it(pr
         "{ran}"
     );
     assert_eq!(service(&status, "worker-a")["running"], 1, "{ran}");
-    signal("CONT");
+    signal_broker(project, "CONT");
     project.compose(&["stop", "--timeout=1", "rabbitmq"]);
     let status = project.json(&["status"]).succeeded().document();
     let error = service(&status, "worker-b")["queue"]["error"]
@@ -246,7 +254,13 @@ fn a_scale_down_takes_the_idle_ones_and_leaves_the_busy_one(project: &Project) {
     };
     project.wait_until("the fourth worker is busy", || running() == Some(1));
     control("add_consumer");
-    let plan = project.rscale(&["worker-a=1", "--dry-run"]).succeeded();
+    // A broker that stands still for a moment is waited for.
+    let signal = |name: &str| signal_broker(project, name);
+    signal("STOP");
+    let asking = project.start(&["worker-a=1", "--dry-run"]);
+    thread::sleep(STANDSTILL);
+    signal("CONT");
+    let plan = asking.ended().succeeded();
     let order = |number: u32| {
         plan.stdout
             .find(&format!("{} (idle)", project.container("worker-a", number)))
