@@ -35,10 +35,12 @@ tests() {
     shift 2
     if have cargo-nextest; then
         local filter='test(/^e2e::/)'
-        if [ "$which" = other ]; then filter="not $filter"; fi
+        if [ "$which" = other ]; then
+            filter="not $filter"
+            # Which nextest leaves to cargo.
+            part 'examples in comments' cargo test --doc
+        fi
         part "$name" cargo nextest run --no-fail-fast --filterset "$filter" "$@"
-        # Which nextest leaves to cargo.
-        if [ "$which" = other ]; then part 'examples in comments' cargo test --doc; fi
     elif [ "$which" = other ]; then
         part "$name" cargo test --no-fail-fast "$@" -- --skip e2e::
     else

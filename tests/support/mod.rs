@@ -12,4 +12,5 @@ pub mod http;
 pub mod kubernetes;
 #[cfg(target_os = "linux")]
 pub mod swarm;
+#[cfg(unix)]
 pub mod turn;

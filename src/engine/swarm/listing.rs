@@ -256,7 +256,7 @@ fn first_word(state: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{TaskLine, parse, replica};
     use crate::project::observed::{Observed, Replica, State};
 
     macro_rules! sample {
@@ -368,6 +368,35 @@ mod tests {
             ["was rejected: No such image: nosuch/image:1"]
         );
         assert!(reasons("crash").is_empty(), "it is on its way");
+    }
+
+    #[test]
+    fn what_the_scheduler_has_not_looked_at_yet_is_on_its_way() {
+        for (state, error, expected) in [
+            ("Pending less than a second ago", "", None),
+            ("Assigned 1 second ago", "", None),
+            (
+                "Pending 2 seconds ago",
+                "\"no suitable node\"",
+                Some("is pending: no suitable node"),
+            ),
+            ("Rejected 2 seconds ago", "", Some("was rejected")),
+        ] {
+            let line = TaskLine {
+                id: "t1".into(),
+                name: "shop_web.1".into(),
+                node: String::new(),
+                desired_state: "Running".into(),
+                current_state: state.into(),
+                error: error.into(),
+                ports: String::new(),
+            };
+            assert_eq!(
+                replica(line, "web".into()).reason.as_deref(),
+                expected,
+                "{state}"
+            );
+        }
     }
 
     #[test]
