@@ -3,12 +3,23 @@
 #   run.sh
 # cargo-nextest runs them where it is installed, else cargo. The set-up is that of testbed/; see CONTRIBUTING.md for the variables.
 set -uo pipefail
+unset CDPATH
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/.." || exit 1
 testbed=$here/testbed
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+holder=
+
+finish() {
+    # What is held ends, before this does.
+    if [ -n "$holder" ]; then
+        exec 8>&-
+        wait "$holder"
+    fi
+    rm -rf "$work"
+}
+trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 failed=()
@@ -24,7 +35,7 @@ part() {
     if [ "${PIPESTATUS[0]}" = 0 ]; then return; fi
     while IFS= read -r test; do failed+=("$test"); done < <(
         # As cargo's harness says it, and as nextest sums it up.
-        sed -nE 's/^test (.*) \.\.\. FAILED.*/\1/p; s/^ +(FAIL|TIMEOUT|SIG[A-Z]+|ABORT|LEAK-FAIL) \[[^]]*\] .* ([^ ]+)$/\2/p' "$work/log" | sort -u
+        sed -nE 's/^test (.*) \.\.\. FAILED.*/\1/p; s/^ +(FAIL|TIMEOUT|SIG[A-Z]+|ABORT|LEAK-FAIL)[^[]* \[[^]]*\] .* ([^ ]+)$/\2/p' "$work/log" | sort -u
     )
     if [ "${#failed[@]}" = "$before" ]; then failed+=("$name (no test of it, see above)"); fi
 }
@@ -54,8 +65,9 @@ tests() {
 hold_swarm() {
     if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then return; fi
     mkfifo "$work/hold"
+    : >"$work/swarm"
     "$testbed/swarm.sh" hold 2 <"$work/hold" >"$work/swarm" 8>&- &
-    local holder=$!
+    holder=$!
     exec 8>"$work/hold"
     until [ "$(wc -l <"$work/swarm")" = 2 ]; do
         if ! kill -0 "$holder" 2>/dev/null; then return 1; fi

@@ -79,8 +79,14 @@ pub async fn mark_busy(
     let names = site.map(|site| site.names).unwrap_or_default();
     for (service, driver, running) in answers {
         match running {
-            Ok(Some(running)) => {
-                let busy = by_replica(&names, &running);
+            Ok(Some(at_work)) => {
+                if !at_work.complete {
+                    note(&format!(
+                        "which replicas of `{service}` are idle is not known of all: some workers did not answer within {}",
+                        crate::duration::show(PATIENCE)
+                    ));
+                }
+                let busy = by_replica(&names, &at_work.tasks);
                 for replica in project.replicas.get_mut(&service).into_iter().flatten() {
                     replica.running_tasks = match busy.get(replica.name.as_str()) {
                         Some(count) => Some(*count),

@@ -1,5 +1,16 @@
 //! What waits in a queue and who works on it, for `rscale status` and for a scale-down.
 
+use std::collections::BTreeMap;
+
+/// How many tasks each worker is at, by what the worker calls itself; workers that run nothing included where
+/// they are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AtWork {
+    pub tasks: BTreeMap<String, u32>,
+    /// Whether all workers that listen are among them, as far as the driver can know.
+    pub complete: bool,
+}
+
 /// A queue's figures; `None` where a driver has no such figure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Depth {

@@ -4,6 +4,8 @@
 //! none, because its replicas crash.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,6 +13,9 @@ use crate::cli::schema;
 use crate::support::engine::{Engine, Project, Ran, entry, names};
 use crate::support::kubernetes::{Behaviour, Cluster, Fate};
 use crate::support::swarm::{Stack, Swarm};
+
+/// How long a test waits for something that has to happen.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Names and policies, for every engine; Compose runs it as well.
 const SHOP: &str = r#"
@@ -258,11 +263,9 @@ mod scenarios {
     pub fn without_waiting(world: &dyn World) {
         let document = document(world, "scale", &["web=4", "--no-wait"], 0);
         assert_eq!(document["outcome"], "scaled");
-        for _ in 0..100 {
-            if world.running().get("web") == Some(&4) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+        let began = Instant::now();
+        while world.running().get("web") != Some(&4) && began.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(100));
         }
         there_are(world, 4, 1);
     }

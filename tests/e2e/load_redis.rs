@@ -199,7 +199,7 @@ fn purging_jobs_of_bullmq_leaves_those_of_others() {
     let Some(project) = bullmq(1, 1) else { return };
     for _ in 0..2 {
         let ask = ["exec", "-T", "api", "node", "ask.js", "/jobs"];
-        project.compose(&[ask.as_slice(), &[r#"{"seconds": 30}"#]].concat());
+        project.compose(&[ask.as_slice(), &[r#"{"seconds": 60}"#]].concat());
     }
     project.wait_until("one job is active and one waits", || {
         cli(&project, &["LLEN", "bull:jobs:active"]) == "1"
@@ -255,10 +255,11 @@ fn a_redis_that_dies_or_falls_silent_ends_the_run() {
     };
     let redis = project.container("redis", 1);
     for (verb, what) in [("pause", "does not answer within 10s"), ("kill", "is lost")] {
-        let before = cli(&project, &["GET", "bull:jobs:id"]);
+        let waiting = || cli(&project, &["LLEN", "bull:jobs:wait"]).parse::<u32>();
+        let before = waiting().unwrap();
         let run = start("--tasks=300");
-        project.wait_until("jobs are sent", || {
-            cli(&project, &["GET", "bull:jobs:id"]) != before
+        project.wait_until("the jobs are sent", || {
+            waiting().is_ok_and(|now| now > before + 250)
         });
         if verb == "pause" {
             // The second run waits behind what the first one leaves.
@@ -464,7 +465,7 @@ fn messages_in_a_list_are_counted_and_only_own_ones_purged() {
             .exited(3)
             .says_one_error("2 messages wait in list `tasks` already");
         // Nobody takes anything.
-        let args = ["--tasks=2500", "--force", "--timeout=1s"];
+        let args = ["--tasks=2500", "--force", "--timeout=5s"];
         let ran = load_test(&project, &args);
         let ran = ran.says("no client of this Redis waits for messages of a list");
         assert_ne!(ran.status, 0, "{ran}");

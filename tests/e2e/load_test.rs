@@ -2,9 +2,6 @@
 //! what the command makes of a run. The drivers have files of their own. A stack takes a while to start, so that each
 //! test goes through several things one after another.
 
-use std::thread;
-use std::time::Duration;
-
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -16,16 +13,6 @@ fn started() -> Option<Project> {
     let project = Engine::example("rabbitmq-workers")?;
     super::examples::rabbitmq_workers::up(&project);
     Some(project)
-}
-
-/// How long something stands still that is waited for: longer than `status` waits.
-const STANDSTILL: Duration = Duration::from_secs(2);
-
-/// Stops RabbitMQ without its container's end, and lets it go on: `STOP`, `CONT`.
-fn signal_broker(project: &Project, name: &str) {
-    let kill = format!("kill -{name} $(pidof beam.smp)");
-    let broker = project.container("rabbitmq", 1);
-    project.docker(&["exec", &broker, "sh", "-c", &kill]);
 }
 
 fn service<'v>(status: &'v Value, name: &str) -> &'v Value {
@@ -198,7 +185,12 @@ fn status_shows_the_queues_and_a_broker_that_does_not_answer_does_not_fail_it(pr
     let ran = project.rscale(&["status"]).succeeded();
     assert!(ran.stdout.contains("worker-a  queue_a: "), "{ran}");
 
-    signal_broker(project, "STOP");
+    // Its container runs, and nothing in it moves.
+    let signal = |name: &str| {
+        let kill = format!("kill -{name} $(pidof beam.smp)");
+        project.docker(&["exec", &project.container("rabbitmq", 1), "sh", "-c", &kill]);
+    };
+    signal("STOP");
     let ran = project.json(&["status"]).succeeded();
     let status = ran.document();
     assert_eq!(
@@ -207,7 +199,7 @@ fn status_shows_the_queues_and_a_broker_that_does_not_answer_does_not_fail_it(pr
         "{ran}"
     );
     assert_eq!(service(&status, "worker-a")["running"], 1, "{ran}");
-    signal_broker(project, "CONT");
+    signal("CONT");
     project.compose(&["stop", "--timeout=1", "rabbitmq"]);
     let status = project.json(&["status"]).succeeded().document();
     let error = service(&status, "worker-b")["queue"]["error"]
@@ -254,13 +246,11 @@ fn a_scale_down_takes_the_idle_ones_and_leaves_the_busy_one(project: &Project) {
     };
     project.wait_until("the fourth worker is busy", || running() == Some(1));
     control("add_consumer");
-    // A broker that stands still for a moment is waited for.
-    let signal = |name: &str| signal_broker(project, name);
-    signal("STOP");
-    let asking = project.start(&["worker-a=1", "--dry-run"]);
-    thread::sleep(STANDSTILL);
-    signal("CONT");
-    let plan = asking.ended().succeeded();
+    // A broker that stands still for a moment is waited for: longer than `status` waits.
+    let broker = project.container("rabbitmq", 1);
+    let still = "kill -STOP $(pidof beam.smp); sleep 2; kill -CONT $(pidof beam.smp)";
+    project.docker(&["exec", "--detach", &broker, "sh", "-c", still]);
+    let plan = project.rscale(&["worker-a=1", "--dry-run"]).succeeded();
     let order = |number: u32| {
         plan.stdout
             .find(&format!("{} (idle)", project.container("worker-a", number)))
@@ -272,7 +262,7 @@ fn a_scale_down_takes_the_idle_ones_and_leaves_the_busy_one(project: &Project) {
     let ran = project.rscale(&["worker-a=1"]).succeeded();
     assert_eq!(project.numbers("worker-a"), [4], "{ran}");
     let mut now = None;
-    project.wait_until("the broker says who is at work", || {
+    project.wait_until("all that there are say what they are at", || {
         now = running();
         now.is_some()
     });

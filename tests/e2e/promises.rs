@@ -19,7 +19,7 @@ x-trouble: &trouble
   command: [sh, -c, "if test -f /flag/crash; then echo boom-$$HOSTNAME; exit 3; fi; test -f /flag/sick || touch /tmp/well; exec sleep 900"]
 "#;
 /// A check that passes once the replica above is well.
-const CHECK: &str = "{test: [CMD, test, -f, /tmp/well], interval: 400ms, timeout: 5s, retries: 2}";
+const CHECK: &str = "{test: [CMD, test, -f, /tmp/well], interval: 400ms, timeout: 30s, retries: 5}";
 
 fn trouble(services: &str) -> Option<Project> {
     let project = Engine::project(&format!(

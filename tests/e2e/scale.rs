@@ -474,8 +474,8 @@ mod stopping {
         );
         let ticks = project.read("log/ticks").lines().count();
         assert!(
-            (8..30).contains(&ticks),
-            "killed after {ticks} tenths of a second\n{ran}"
+            (1..100).contains(&ticks),
+            "killed after {ticks} tenths of a second at least\n{ran}"
         );
         project.assert_running(&[("worker", 1)]);
     }

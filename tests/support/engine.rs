@@ -74,11 +74,12 @@ impl Engine {
                 return Self::skip(&format!("{variable} is empty"));
             }
         };
+        let turn = Turn::take(weight);
         assert!(
             Self::answers(),
             "no Docker engine answers; start one (tests/testbed/engine.sh up) or set RSCALE_E2E=skip"
         );
-        Some(Project::new(binary, Turn::take(weight)))
+        Some(Project::new(binary, turn))
     }
 
     /// Past the capture of the test harness: what is skipped must be seen.
@@ -307,11 +308,16 @@ impl Project {
         self.ran(command, args)
     }
 
+    /// The test has started what it is heavy for.
+    pub fn started(&self) {
+        self.turn.started();
+    }
+
     /// Runs a command; `up` is the heaviest.
     fn ran(&self, command: Command, args: &[&str]) -> Ran {
         let ran = Ran::of(command);
         if args.first() == Some(&"up") {
-            self.turn.started();
+            self.started();
         }
         ran
     }

@@ -69,6 +69,7 @@ impl Swarm {
         Self::can_be().then(|| {
             let turn = Turn::take(Weight::Heavy);
             let mut swarm = Self::start(nodes);
+            turn.started();
             swarm.turn = Some(turn);
             swarm
         })

@@ -76,12 +76,15 @@ impl Turn {
         // One of six is for light ones only: some of these are always under way beside stacks that mostly wait.
         let usable = match weight {
             Weight::Light => count,
-            Weight::Medium | Weight::Heavy => count - count.div_ceil(6),
+            Weight::Medium | Weight::Heavy => (count - count.div_ceil(6)).max(1),
         };
         let wanted = (weight as usize).min(usable);
-        // One of each weight waits at a time, and keeps what it has got, so that many light ones do not keep a heavy
-        // one waiting for ever, nor a heavy one all light ones.
-        let _first = Exclusive::wait(&format!("queue-{wanted}"));
+        // One stack waits at a time, and keeps what it has got, so that many light ones do not keep a heavy one
+        // waiting for ever. Two that do so could wait for each other.
+        let _first = Exclusive::wait(match weight {
+            Weight::Light => "queue-light",
+            Weight::Medium | Weight::Heavy => "queue",
+        });
         let mut slots = Vec::new();
         let mut free: Vec<File> = (0..usable)
             .rev()
@@ -139,10 +142,11 @@ fn name_of_the_test() -> String {
 fn slots() -> usize {
     let told = std::env::var("RSCALE_E2E_SLOTS").ok();
     let told = told.map(|count| count.parse().expect("RSCALE_E2E_SLOTS is a number"));
-    told.unwrap_or_else(|| {
+    let slots = told.unwrap_or_else(|| {
         let processors = thread::available_parallelism().map_or(2, usize::from);
         (processors * 3).max(4)
-    })
+    });
+    slots.max(1)
 }
 
 /// Keeps others out until it is dropped, in this and in all other processes.

@@ -213,23 +213,29 @@ impl Sweeping<'_> {
             };
             let began = Instant::now();
             loop {
+                let mut late = false;
                 let listening =
                     match tokio::time::timeout(ANSWER, drivers::depth(queue, &site)).await {
                         Ok(Ok(depth)) => depth.consumers,
                         // What is wrong with it is said by the check before the measurement.
                         Ok(Err(_)) => break,
                         // A broker that is busy tells later.
-                        Err(_) => Some(0),
+                        Err(_) => {
+                            late = true;
+                            Some(0)
+                        }
                     };
                 // A queue that does not tell is not waited for; fewer listeners than wanted are.
                 let Some(listening) = listening.filter(|now| *now < wanted) else {
                     break;
                 };
                 if began.elapsed() > LISTENING {
-                    self.session.ui.note(&format!(
-                        "warning: only {listening} of {wanted} workers listen on `{}`",
-                        queue.name
-                    ));
+                    let name = &queue.name;
+                    self.session.ui.note(&if late {
+                        format!("warning: how many workers listen on `{name}` is not known: its broker does not answer")
+                    } else {
+                        format!("warning: only {listening} of {wanted} workers listen on `{name}`")
+                    });
                     break;
                 }
                 if self.session.executor.interrupted() {

@@ -10,10 +10,8 @@ pub mod redis_stream;
 pub mod redis_wire;
 pub mod stream;
 
-use std::collections::BTreeMap;
-
 use super::Driver;
-use super::depth::Depth;
+use super::depth::{AtWork, Depth};
 use super::ledger::Kind;
 use super::site::Site;
 use crate::error::{Error, Result};
@@ -70,16 +68,20 @@ pub async fn depth(queue: &Queue, site: &Site) -> Result<Depth> {
     }
 }
 
-/// How many tasks each worker is at, by what the worker calls itself; workers that run nothing included
-/// where they are known. `None` where the driver cannot tell.
+/// How many tasks each worker is at. `None` where the driver cannot tell.
 ///
 /// # Errors
 /// The broker cannot be used.
-pub async fn running(queue: &Queue, site: &Site) -> Result<Option<BTreeMap<String, u32>>> {
-    match queue.driver {
-        DriverName::Celery => celery::running(queue, site).await.map(Some),
-        DriverName::Bullmq => bullmq::running(queue, site).await,
-        DriverName::RedisStream => redis_stream::running(queue, site).await.map(Some),
-        DriverName::RedisList | DriverName::Http | DriverName::Command => Ok(None),
-    }
+pub async fn running(queue: &Queue, site: &Site) -> Result<Option<AtWork>> {
+    let tasks = match queue.driver {
+        DriverName::Celery => return celery::running(queue, site).await.map(Some),
+        DriverName::Bullmq => bullmq::running(queue, site).await?,
+        DriverName::RedisStream => Some(redis_stream::running(queue, site).await?),
+        DriverName::RedisList | DriverName::Http | DriverName::Command => None,
+    };
+    // Redis knows it without them.
+    Ok(tasks.map(|tasks| AtWork {
+        tasks,
+        complete: true,
+    }))
 }

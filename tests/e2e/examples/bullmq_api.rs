@@ -32,7 +32,9 @@ fn example(concurrency: u32) -> Option<(Project, u16)> {
 /// Builds the image and starts the replicas. One at a time, so that later builds find the layers.
 fn build(project: &Project, targets: &[&str]) -> Ran {
     let _building = Exclusive::wait("building-bullmq-api");
-    project.json(&[&["--build"], targets].concat()).succeeded()
+    let ran = project.json(&[&["--build"], targets].concat()).succeeded();
+    project.started();
+    ran
 }
 
 /// Host port of a replica of the API.
@@ -218,6 +220,8 @@ fn no_job_is_lost_or_done_twice_while_workers_come_and_go() {
     let ids = long_jobs(api, JOB);
     let ran = project.json(&["worker=1"]).succeeded();
     assert_eq!(rules(&ran), [""; 0], "{ran}");
+    let commands = ran.document()["commands"].to_string();
+    assert!(commands.contains("docker stop -t 75 "), "{ran}");
     for id in &ids {
         let page = wait_until_completed(api, id);
         assert_eq!(

@@ -11,7 +11,7 @@ use crate::support::engine::{Engine, Project, Ran, entry, free_ports};
 use crate::support::http::{Answer, Load, assert_all_good, get, post};
 
 /// How long a long request takes, in seconds.
-const LONG: u32 = 3;
+const LONG: u32 = 10;
 /// How long the naps of the workers take, in seconds.
 const NAP: u32 = 8;
 
@@ -188,6 +188,10 @@ fn assert_no_request_suffers(project: &Project, port: u16, busy: &[u32]) {
             .unwrap()
     });
     let long: Vec<_> = long.collect();
+    project.wait_until("the long requests are under way", || {
+        let processes = project.docker(&["top", &nginx]);
+        processes.matches("slow?seconds").count() >= busy.len()
+    });
     thread::sleep(Duration::from_secs(1));
     let ran = project.json(&["web-django=1"]).succeeded();
     thread::sleep(Duration::from_secs(1));

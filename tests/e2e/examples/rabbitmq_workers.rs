@@ -83,6 +83,12 @@ fn redis(project: &Project, args: &[&str]) -> Option<String> {
     Some(said.trim().to_owned()).filter(|said| !said.is_empty())
 }
 
+/// Tasks that have begun, of all that there ever were.
+fn begun(project: &Project) -> usize {
+    let keys = redis(project, &["--raw", "KEYS", "runs:*"]);
+    keys.map_or(0, |keys| keys.lines().count())
+}
+
 /// How often a task was `started` or `done`.
 fn runs(project: &Project, id: &str, what: &str) -> Option<String> {
     redis(project, &["HGET", &format!("runs:{id}"), what])
@@ -296,8 +302,14 @@ fn no_task_is_lost_or_done_twice_while_workers_come_and_go() {
     let ids = naps(&project, 2, NAP);
     // Each worker has taken one of these ahead.
     let behind = dispatch(&project, &["--no-wait", "--task-a", "4"]);
-    let ran = project.rscale(&["worker-a=1"]).succeeded();
-    assert!(!ran.stderr.contains("short-grace"), "{ran}");
+    let ran = project.json(&["worker-a=1"]).succeeded();
+    let document = ran.document();
+    let commands = document["commands"].to_string();
+    assert!(commands.contains("docker stop -t 75 "), "{ran}");
+    assert!(
+        !document["findings"].to_string().contains("short-grace"),
+        "{ran}"
+    );
     assert_eq!(project.numbers("worker-a"), [1]);
     for id in &ids {
         project.wait_until("the nap is done", || {
@@ -324,6 +336,7 @@ fn no_task_is_lost_or_done_twice_while_workers_come_and_go() {
     // scale, so that there is work at each, however long the one before took.
     let mut flows = Vec::new();
     for count in [4, 1, 3, 2] {
+        let before = begun(&project);
         let flow = project.compose(&[
             "run",
             "--detach",
@@ -336,6 +349,7 @@ fn no_task_is_lost_or_done_twice_while_workers_come_and_go() {
             "5",
         ]);
         flows.push(flow.stdout.trim().to_owned());
+        project.wait_until("its first tasks have begun", || begun(&project) > before);
         project.rscale(&[&format!("worker-a={count}")]).succeeded();
     }
     for flow in &flows {

@@ -156,7 +156,7 @@ fn in_hand(project: &Project) -> u64 {
 
 /// What a dispatcher that crashed had in hand is not lost: it puts it back when it starts again.
 fn dispatcher_crashes(project: &Project, first: u16) {
-    give(first, 12, 2.0, 0.0);
+    give(first, 12, 5.0, 0.0);
     let dispatcher = project.container("dispatcher", 1);
     project.wait_until("it has something in hand", || in_hand(project) > 0);
     project.docker(&["kill", &dispatcher]);
@@ -171,7 +171,7 @@ fn dispatcher_crashes(project: &Project, first: u16) {
 
 /// The refusal has a reason: a second one puts back what the first is working on.
 fn second_dispatcher_is_forced(project: &Project, first: u16) {
-    give(first, 24, 2.0, 0.0);
+    give(first, 24, 4.0, 0.0);
     project.wait_until("it has something in hand", || in_hand(project) > 0);
     project.rscale(&["dispatcher=2", "--force"]).succeeded();
     wait_for_stats(first, "a task that is delivered twice", |stats| {
@@ -289,7 +289,7 @@ fn a_stream_is_shared_by_several_dispatchers() {
         return;
     };
     // Long enough for what is in hand of a live dispatcher, short enough for a test.
-    project.set("CLAIM_AFTER", "15");
+    project.set("CLAIM_AFTER", "20");
     project.compose(&["up", "-d", "--wait"]);
     let first = port(&project, 1);
     let consumers = || {
@@ -322,7 +322,7 @@ fn a_stream_is_shared_by_several_dispatchers() {
     project.rscale(&["dispatcher=9"]).exited(3);
 
     // All three share the work.
-    give(first, 300, 0.5, 0.0);
+    give(first, 100, 0.5, 0.0);
     let stats = wait_for_stats(first, "work for each of three", |stats| {
         shares(stats).len() == 3
     });
@@ -330,6 +330,7 @@ fn a_stream_is_shared_by_several_dispatchers() {
     assert_eq!(signed, three.values().cloned().collect());
 
     // In the middle of it two of them go, and one comes: nothing is lost and nothing doubled.
+    give(first, 200, 1.0, 0.0);
     scale(
         &project,
         &["dispatcher=1"],
@@ -368,7 +369,7 @@ fn a_stream_is_shared_by_several_dispatchers() {
     wait_until_each_is_done_once(first, 320);
 
     // What a dispatcher that was killed had in hand is taken over by the other.
-    give(first, 12, 2.0, 0.0);
+    give(first, 12, 5.0, 0.0);
     project.wait_until("the second one has something in hand", || {
         let pending = ["redis-cli", "xpending", "tasks:stream", "dispatchers"];
         let said = project.docker(&[["exec", redis.as_str()].as_slice(), &pending].concat());

@@ -11,7 +11,7 @@ use super::controller::{is_leaving, is_ready};
 use super::world::World;
 
 /// How long a pod takes for a request.
-const WORK: Duration = Duration::from_millis(10);
+const WORK: Duration = Duration::from_millis(40);
 /// Pods beyond these would share turns.
 const MOST: usize = 16;
 

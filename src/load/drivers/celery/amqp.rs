@@ -23,7 +23,7 @@ use lapin::{
 };
 use tokio::time::Instant;
 
-use super::broker::Patience;
+use super::broker::{Answers, Patience};
 use super::control::{self, Command, Replies};
 use super::message::{AmqpMessage, short};
 use super::waiting::Waiting;
@@ -39,7 +39,7 @@ const WINDOW: usize = 2000;
 const BATCH: usize = 500;
 /// How long a queue is quiet before a purge takes it for read.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long a connection that sends may take to end.
+/// How long a connection may take to end.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Connections to RabbitMQ.
@@ -64,6 +64,11 @@ impl Amqp {
 
     pub fn is_alive(&self) -> bool {
         self.connection.status().connected()
+    }
+
+    /// Whether the broker answers on this connection, however long that takes.
+    pub async fn answers(&self) -> bool {
+        self.is_alive() && self.channel().await.is_ok()
     }
 
     fn error(&self, error: &lapin::Error) -> Error {
@@ -163,7 +168,23 @@ impl Amqp {
         workers: Option<&[String]>,
         patience: Patience,
         enough: &dyn Fn(&Replies) -> bool,
-    ) -> Result<Replies> {
+    ) -> Result<Answers> {
+        // The broker itself may stand still, too.
+        let limit = patience.until + CLOSING;
+        let asking = self.ask_in_time(command, workers, patience, enough);
+        match tokio::time::timeout_at(limit, asking).await {
+            Ok(answers) => answers,
+            Err(_) => Err(silent(&self.address)),
+        }
+    }
+
+    async fn ask_in_time(
+        &self,
+        command: Command,
+        workers: Option<&[String]>,
+        patience: Patience,
+        enough: &dyn Fn(&Replies) -> bool,
+    ) -> Result<Answers> {
         let mut replies = Replies::new();
         let mut until = patience.until;
         let channel = self.channel().await?;
@@ -172,7 +193,10 @@ impl Amqp {
             .has_exchange(&channel, control::EXCHANGE, ExchangeKind::Fanout)
             .await?
         {
-            return Ok(replies);
+            return Ok(Answers {
+                complete: true,
+                ..Answers::default()
+            });
         }
         let (queue, mut consumer) = self.own_queue(&channel).await?;
         let request = control::request(command, workers, &queue, &queue);
@@ -210,7 +234,10 @@ impl Amqp {
             }
         }
         let _ = channel.close(200, "done".into()).await;
-        Ok(replies)
+        Ok(Answers {
+            complete: !is_heard || enough(&replies),
+            replies,
+        })
     }
 
     /// The workers' events from now on; `None` where no worker has ever sent one.
@@ -365,7 +392,8 @@ impl Amqp {
 
     pub async fn close(&self) {
         self.stop_sending().await;
-        let _ = self.connection.close(200, "done".into()).await;
+        let closing = self.connection.close(200, "done".into());
+        let _ = tokio::time::timeout(CLOSING, closing).await;
     }
 }
 
@@ -397,10 +425,7 @@ async fn open(address: &Address, site: &Site) -> Result<Connection> {
         ConnectionProperties::default().with_connection_name("rscale".into()),
     );
     let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-    let connection = connection.map_err(|_| {
-        Error::unusable(format!("RabbitMQ at `{address}` does not answer"))
-            .hint("see whether it runs: rscale status")
-    })?;
+    let connection = connection.map_err(|_| silent(address))?;
     connection.map_err(|error| refused(address, &error))
 }
 
@@ -456,6 +481,11 @@ fn clock() -> FieldTable {
 fn is_not_found(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error)
         if matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)))
+}
+
+fn silent(address: &Address) -> Error {
+    Error::unusable(format!("RabbitMQ at `{address}` does not answer"))
+        .hint("see whether it runs: rscale status")
 }
 
 fn refused(address: &Address, error: &lapin::Error) -> Error {

@@ -37,6 +37,14 @@ impl Patience {
     }
 }
 
+/// What workers replied.
+#[derive(Debug, Default)]
+pub struct Answers {
+    pub replies: Replies,
+    /// Whether all have replied who heard the question; where nobody can know that, it is false.
+    pub complete: bool,
+}
+
 /// A connection to a broker.
 #[derive(Debug)]
 pub enum Broker {
@@ -62,9 +70,18 @@ impl Broker {
         }
     }
 
+    /// Whether the connection is there, as far as is known.
     pub async fn is_alive(&self) -> bool {
         match self {
             Self::Amqp(amqp) => amqp.is_alive(),
+            Self::Redis(redis) => redis.is_alive().await,
+        }
+    }
+
+    /// Whether the broker answers, however long that takes.
+    pub async fn answers(&self) -> bool {
+        match self {
+            Self::Amqp(amqp) => amqp.answers().await,
             Self::Redis(redis) => redis.is_alive().await,
         }
     }
@@ -84,7 +101,7 @@ impl Broker {
         site: &Site,
         patience: Patience,
         enough: &dyn Fn(&Replies) -> bool,
-    ) -> Result<Replies> {
+    ) -> Result<Answers> {
         match self {
             Self::Amqp(amqp) => amqp.ask(command, None, patience, enough).await,
             Self::Redis(redis) => redis.ask(command, None, site, patience, enough).await,
@@ -98,9 +115,12 @@ impl Broker {
         workers: &[String],
         site: &Site,
         patience: Patience,
-    ) -> Result<Replies> {
+    ) -> Result<Answers> {
         if workers.is_empty() {
-            return Ok(Replies::new());
+            return Ok(Answers {
+                complete: true,
+                ..Answers::default()
+            });
         }
         let all = |replies: &Replies| replies.len() >= workers.len();
         let workers = Some(workers);
@@ -131,13 +151,9 @@ impl Broker {
                 let enough = |_: &Replies| false;
                 let command = Command::ActiveQueues;
                 let present = redis.ask(command, None, site, patience, &enough).await?;
-                if (present.len() as u64) < redis.listening().await? {
-                    return Ok(BTreeSet::new());
-                }
-                let ended = workers
-                    .iter()
-                    .filter(|worker| !present.contains_key(*worker));
-                Ok(ended.cloned().collect())
+                let has_ended =
+                    |worker: &&String| present.complete && !present.replies.contains_key(*worker);
+                Ok(workers.iter().filter(has_ended).cloned().collect())
             }
         }
     }

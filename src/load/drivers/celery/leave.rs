@@ -19,7 +19,7 @@ const RECONNECTING: Duration = Duration::from_secs(3);
 const RESTORING: Duration = Duration::from_secs(10);
 /// How long looking for what is left, and removing it, may take.
 const TIDYING: Duration = Duration::from_secs(6);
-/// Pause before the next attempt to connect.
+/// Pause before the next attempt.
 const AGAIN: Duration = Duration::from_millis(300);
 /// How long a worker may take to reply before it is looked whether it is still there.
 const REPLY: Duration = Duration::from_secs(1);
@@ -65,8 +65,8 @@ impl Celery<'_> {
     /// The connection, or a new one where it is lost.
     async fn reconnected(&self, until: Instant) -> Option<Rc<Broker>> {
         let known = self.broker.borrow().clone()?;
-        let alive = tokio::time::timeout_at(until, known.is_alive()).await;
-        if alive == Ok(true) {
+        let answers = tokio::time::timeout_at(until, known.answers()).await;
+        if answers == Ok(true) {
             return Some(known);
         }
         self.broker.replace(None);
@@ -98,7 +98,7 @@ impl Celery<'_> {
             if left.is_empty() {
                 return Ok(());
             }
-            let replies = broker
+            let answers = broker
                 .ask(
                     Command::DisableEvents,
                     &left,
@@ -107,7 +107,7 @@ impl Celery<'_> {
                 )
                 .await?;
             let mut left: BTreeSet<String> = left.into_iter().collect();
-            left.retain(|worker| !replies.contains_key(worker));
+            left.retain(|worker| !answers.replies.contains_key(worker));
             // A worker that has ended has no events any more.
             if !left.is_empty() {
                 let patience = Patience::of(REPLY);
@@ -115,7 +115,11 @@ impl Celery<'_> {
                     left.remove(&ended);
                 }
             }
+            let is_over = left.is_empty();
             self.switched_on.replace(left.into_iter().collect());
+            if !is_over {
+                tokio::time::sleep(AGAIN).await;
+            }
         }
     }
 

@@ -43,7 +43,7 @@ use super::Typed;
 use crate::error::{Error, Result};
 use crate::exec::LocalFuture;
 use crate::load::book::{Book, Kind};
-use crate::load::depth::Depth;
+use crate::load::depth::{AtWork, Depth};
 use crate::load::id::RunId;
 use crate::load::site::Site;
 use crate::load::{Checked, Closed, Driver};
@@ -198,7 +198,8 @@ impl<'a> Celery<'a> {
         let workers: Vec<String> = workers.into_iter().collect();
         let ask = async |command| {
             let patience = Patience::of(PATIENCE);
-            broker.ask(command, &workers, self.site, patience).await
+            let asked = broker.ask(command, &workers, self.site, patience).await;
+            asked.map(|answers| answers.replies)
         };
         let (registered, stats) = (ask(Command::Registered).await?, ask(Command::Stats).await?);
         for queue in self.queues() {
@@ -259,9 +260,10 @@ impl<'a> Celery<'a> {
             ..Patience::of(PATIENCE)
         };
         let command = Command::ActiveQueues;
-        broker
+        let asked = broker
             .ask_all(command, self.site, patience, &complete)
-            .await
+            .await;
+        asked.map(|answers| answers.replies)
     }
 
     async fn check_empty(
@@ -274,7 +276,8 @@ impl<'a> Celery<'a> {
         loop {
             let ask = async |command| {
                 let patience = Patience::of(PATIENCE);
-                broker.ask(command, workers, self.site, patience).await
+                let asked = broker.ask(command, workers, self.site, patience).await;
+                asked.map(|answers| answers.replies)
             };
             let (active, reserved) = (ask(Command::Active).await?, ask(Command::Reserved).await?);
             let mut busy = None;
@@ -311,7 +314,8 @@ impl<'a> Celery<'a> {
                 self.site,
                 Patience::of(PATIENCE),
             )
-            .await?;
+            .await?
+            .replies;
         // Of one that does not reply nobody knows; switching off might take them away from somebody.
         let off_before =
             |worker: &String| replies.get(worker).map(control::events) == Some(Events::SwitchedOn);
@@ -466,20 +470,23 @@ pub async fn depth(queue: &Queue, site: &Site) -> Result<Depth> {
     let broker = Broker::connect(queue, site).await?;
     let name = &queue.name;
     let waiting = broker.queue(name).await?;
-    let (active_queues, active) = survey(&broker, waiting, name, site, began).await?;
+    let found = survey(&broker, waiting, name, site, began).await?;
     broker.close().await;
-    let listening = control::listeners(&active_queues, name);
+    let listening = control::listeners(&found.active_queues, name);
     let Some(waiting) = waiting.or_else(|| nothing(&listening)) else {
-        return Err(check::nobody_listens(name, false, None, &active_queues));
+        let queues = &found.active_queues;
+        return Err(check::nobody_listens(name, false, None, queues));
     };
-    let running = active
+    let running = found
+        .active
         .values()
         .map(|reply| control::tasks_of(reply, name))
         .sum();
     Ok(Depth {
         ready: Some(waiting.ready),
         unacknowledged: waiting.unacknowledged,
-        running: (!active.is_empty() || listening.is_empty()).then_some(running),
+        // Of fewer than all it would be too small a number.
+        running: found.complete.then_some(running),
         consumers: Some(waiting.consumers.unwrap_or(listening.len() as u64)),
         ..Depth::default()
     })
@@ -498,53 +505,64 @@ fn nothing(listening: &[String]) -> Option<Waiting> {
 ///
 /// # Errors
 /// The broker cannot be used.
-pub async fn running(queue: &Queue, site: &Site) -> Result<BTreeMap<String, u32>> {
+pub async fn running(queue: &Queue, site: &Site) -> Result<AtWork> {
     let began = Instant::now();
     let broker = Broker::connect(queue, site).await?;
     let name = &queue.name;
     let waiting = broker.queue(name).await?;
-    let (active_queues, active) = survey(&broker, waiting, name, site, began).await?;
+    let found = survey(&broker, waiting, name, site, began).await?;
     broker.close().await;
-    let listening = control::listeners(&active_queues, name);
+    let listening = control::listeners(&found.active_queues, name);
     let count = |worker: &String| {
-        let reply = active.get(worker)?;
+        let reply = found.active.get(worker)?;
         u32::try_from(control::tasks_of(reply, name)).ok()
     };
     let counts = listening
         .into_iter()
         .filter_map(|worker| Some((count(&worker)?, worker)));
-    Ok(counts.map(|(count, worker)| (worker, count)).collect())
+    Ok(AtWork {
+        tasks: counts.map(|(count, worker)| (worker, count)).collect(),
+        complete: found.complete,
+    })
 }
 
-/// Replies to `active_queues` and `active`, of as many workers as listen on the queue and reply in the time of the
-/// site, which `began` then.
+/// What the workers of a queue say.
+struct Survey {
+    active_queues: Replies,
+    active: Replies,
+    /// Whether all of them have.
+    complete: bool,
+}
+
+/// Asks for `active_queues` and `active` as many workers as listen on the queue and reply in the time of the site,
+/// which `began` then.
 async fn survey(
     broker: &Broker,
     waiting: Option<Waiting>,
     queue: &str,
     site: &Site,
     began: Instant,
-) -> Result<(Replies, Replies)> {
+) -> Result<Survey> {
     let [roll_call, survey] = HEARD.map(|part| began + site.timeout.mul_f64(part));
     let consumers = waiting.and_then(|waiting| waiting.consumers);
     let everybody = |replies: &Replies| {
         consumers
             .is_some_and(|consumers| control::listeners(replies, queue).len() as u64 >= consumers)
     };
-    let active_queues = broker
-        .ask_all(
-            Command::ActiveQueues,
-            site,
-            Patience {
-                until: roll_call,
-                pause: Some(ROLL_CALL),
-            },
-            &everybody,
-        )
+    let patience = Patience {
+        until: roll_call,
+        pause: Some(ROLL_CALL).filter(|_| consumers.unwrap_or(0) == 0),
+    };
+    let present = broker
+        .ask_all(Command::ActiveQueues, site, patience, &everybody)
         .await?;
-    let listening = control::listeners(&active_queues, queue);
+    let listening = control::listeners(&present.replies, queue);
     let active = broker
         .ask(Command::Active, &listening, site, Patience::until(survey))
         .await?;
-    Ok((active_queues, active))
+    Ok(Survey {
+        complete: present.complete && active.complete,
+        active_queues: present.replies,
+        active: active.replies,
+    })
 }

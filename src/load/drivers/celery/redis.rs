@@ -6,7 +6,7 @@ use futures_util::stream::{Stream, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, cmd, pipe};
 
-use super::broker::Patience;
+use super::broker::{Answers, Patience};
 use super::control::{self, Command, Replies};
 use super::envelope;
 use super::events::{self, Event};
@@ -139,7 +139,7 @@ impl Redis {
         site: &Site,
         patience: Patience,
         enough: &dyn Fn(&Replies) -> bool,
-    ) -> Result<Replies> {
+    ) -> Result<Answers> {
         let mut replies = Replies::new();
         let until = patience.until;
         let ticket = unique()?;
@@ -172,18 +172,10 @@ impl Redis {
             .arg(&key)
             .query_async(&mut self.connection.clone())
             .await;
-        Ok(replies)
-    }
-
-    /// How many workers hear what is asked.
-    pub async fn listening(&self) -> Result<u64> {
-        let mut look = cmd("PUBSUB");
-        look.arg("NUMSUB").arg(self.channel(control::EXCHANGE));
-        let counted: RedisResult<(String, u64)> =
-            look.query_async(&mut self.connection.clone()).await;
-        counted
-            .map(|(_, count)| count)
-            .map_err(|error| self.error(&error))
+        Ok(Answers {
+            complete: replies.len() >= expected || enough(&replies),
+            replies,
+        })
     }
 
     /// The workers' events from now on.
