@@ -82,8 +82,7 @@ pub async fn mark_busy(
             Ok(Some(at_work)) => {
                 if !at_work.complete {
                     note(&format!(
-                        "which replicas of `{service}` are idle is not known of all: some workers did not answer within {}",
-                        crate::duration::show(PATIENCE)
+                        "which replicas of `{service}` are idle is not known of all: some workers did not answer in time"
                     ));
                 }
                 let busy = by_replica(&names, &at_work.tasks);

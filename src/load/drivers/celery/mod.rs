@@ -513,6 +513,8 @@ pub async fn running(queue: &Queue, site: &Site) -> Result<AtWork> {
     let found = survey(&broker, waiting, name, site, began).await?;
     broker.close().await;
     let listening = control::listeners(&found.active_queues, name);
+    // Where there is no queue, nobody is missed.
+    let complete = found.complete || (waiting.is_none() && listening.is_empty());
     let count = |worker: &String| {
         let reply = found.active.get(worker)?;
         u32::try_from(control::tasks_of(reply, name)).ok()
@@ -522,7 +524,7 @@ pub async fn running(queue: &Queue, site: &Site) -> Result<AtWork> {
         .filter_map(|worker| Some((count(&worker)?, worker)));
     Ok(AtWork {
         tasks: counts.map(|(count, worker)| (worker, count)).collect(),
-        complete: found.complete,
+        complete,
     })
 }
 
