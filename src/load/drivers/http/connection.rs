@@ -49,6 +49,9 @@ pub struct Answer {
 pub enum Failure {
     /// It did not leave: the connection was lost before. The class of the error.
     Unsent(&'static str),
+    /// It left on a connection that had served before, and the server ended that without a word: it may have
+    /// closed it while the request was on its way (RFC 9112, 9.5).
+    Unanswered(&'static str),
     /// It may have reached the server.
     Sent(&'static str),
 }
@@ -68,6 +71,8 @@ struct Open {
     sender: http1::SendRequest<Full<Bytes>>,
     /// What moves the bytes; `None` once the connection ended.
     driving: Option<Pin<Box<Driving>>>,
+    /// Whether a response has come on it.
+    served: bool,
 }
 
 impl<'a> Connection<'a> {
@@ -117,6 +122,7 @@ impl<'a> Connection<'a> {
         Ok(Open {
             sender,
             driving: Some(Box::pin(driving)),
+            served: false,
         })
     }
 
@@ -170,7 +176,11 @@ impl Open {
         mut timer: Pin<&mut Sleep>,
         deadline: Instant,
     ) -> Result<Answer, Failure> {
-        let Self { sender, driving } = self;
+        let Self {
+            sender,
+            driving,
+            served,
+        } = self;
         let whole = async {
             // The connection may not have noticed yet that the last response is read.
             let ready = sender.ready().await;
@@ -180,10 +190,13 @@ impl Open {
                 let class = failure::of_http(error.error());
                 if error.message().is_some() {
                     Failure::Unsent(class)
+                } else if *served && failure::is_end(class) {
+                    Failure::Unanswered(class)
                 } else {
                     Failure::Sent(class)
                 }
             })?;
+            *served = true;
             let (head, mut body) = response.into_parts();
             while let Some(frame) = body.frame().await {
                 frame.map_err(|error| Failure::Sent(failure::of_http(&error)))?;

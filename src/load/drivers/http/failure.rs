@@ -7,12 +7,19 @@ use std::io::{self, ErrorKind};
 pub const TIMEOUT: &str = "timeout";
 /// The server ended the connection before its response was whole.
 pub const CLOSED: &str = "connection closed";
+/// The server broke the connection.
+const RESET: &str = "connection reset";
+
+/// Whether it is the server that ended the connection.
+pub fn is_end(class: &str) -> bool {
+    [CLOSED, RESET].contains(&class)
+}
 
 /// The class of an error of the system, when connecting or later.
 pub fn of_io(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused",
-        ErrorKind::ConnectionReset => "connection reset",
+        ErrorKind::ConnectionReset => RESET,
         ErrorKind::BrokenPipe
         | ErrorKind::ConnectionAborted
         | ErrorKind::NotConnected

@@ -1,7 +1,7 @@
 //! The driver `http`: requests over connections that are kept, HTTP/1.1, encrypted or not.
 //!
-//! Redirects are not followed, and nothing is repeated that may have reached the server: a load balancer that
-//! drops requests is to be seen.
+//! Redirects are not followed. A load balancer that drops requests is to be seen: what may have reached the
+//! server is not repeated, but for what every client repeats, and that is counted (`sending::Share::serve`).
 
 mod connection;
 mod failure;

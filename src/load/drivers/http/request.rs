@@ -64,6 +64,11 @@ impl Template {
         })
     }
 
+    /// Whether it does no more when it is sent twice (RFC 9110, 9.2.2).
+    pub fn may_be_repeated(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
     /// One more of them. Only counters go up and one small table is copied.
     pub fn request(&self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));

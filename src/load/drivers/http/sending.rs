@@ -108,7 +108,7 @@ impl Share<'_> {
     pub async fn serve(&self, connection: &mut Connection<'_>, ticket: Ticket) {
         let (book, task) = (self.book, ticket.task);
         // A connection that was kept may turn out to be closed when the next request is about to leave; then
-        // that takes a new one, and nothing is sent twice.
+        // that takes a new one. Where it had left already only what may be repeated is sent twice.
         for last in [false, true] {
             if let Err(class) = connection.open().await {
                 // The book takes as unsent only what was not sent, which the first attempt seemed to be.
@@ -136,7 +136,10 @@ impl Share<'_> {
                     return;
                 }
                 Err(Failure::Unsent(_)) if !last => {}
-                Err(Failure::Unsent(class) | Failure::Sent(class)) => {
+                Err(Failure::Unanswered(_)) if !last && self.template.may_be_repeated() => {
+                    book.retried(task);
+                }
+                Err(Failure::Unsent(class) | Failure::Unanswered(class) | Failure::Sent(class)) => {
                     book.finished(task, &Outcome::Failed(class.to_owned()));
                     return;
                 }

@@ -333,10 +333,8 @@ fn a_lost_connection_fails_one_request_and_is_opened_again() {
     let half_chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel".to_vec();
     for (reply, class) in [
         (Reply::Reset(half.clone()), "connection reset"),
-        (Reply::Reset(Vec::new()), "connection reset"),
         (Reply::Last(half), "connection closed"),
         (Reply::Last(half_chunk), "connection closed"),
-        (Reply::Last(Vec::new()), "connection closed"),
         (Reply::Nothing, "timeout"),
         (
             say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"),
@@ -354,6 +352,46 @@ fn a_lost_connection_fails_one_request_and_is_opened_again() {
         );
         assert_eq!(classes, ["done", class, "done", "done"], "{name}");
         assert_eq!(connections, 2, "{name}");
+    }
+}
+
+/// What became of requests and how often each was retried, of a server that ends connections at some of them.
+fn ended_at(ends: &'static [usize], reply: Reply, method: &str) -> (Vec<String>, Vec<u8>, usize) {
+    let mut work = work("http://shop/");
+    work.method = method.into();
+    let reply = move |count| {
+        let ends = ends.contains(&count);
+        if ends { reply.clone() } else { ok() }
+    };
+    against(reply, async |server| {
+        let site = site(server.at, PATIENCE);
+        let book = run(&[work], &site, pace(3, 1)).await;
+        let ledger = book.ledger();
+        let retries = ledger.records.iter().map(|record| record.retries);
+        (classes(&book), retries.collect(), server.requests())
+    })
+}
+
+#[test]
+fn a_kept_connection_that_ends_without_a_word_repeats_what_may_be_repeated() {
+    for (reply, class) in [
+        (Reply::Last(Vec::new()), "connection closed"),
+        (Reply::Reset(Vec::new()), "connection reset"),
+    ] {
+        let of = |ends, method| ended_at(ends, reply.clone(), method);
+        let done = vec!["done".to_owned(); 3];
+        assert_eq!(of(&[1], "GET"), (done.clone(), vec![0, 1, 0], 4));
+        assert_eq!(of(&[1], "PUT"), (done, vec![0, 1, 0], 4));
+        // Once, and no more: the second end is of a new connection.
+        let failed = |at: usize| {
+            let mut classes = vec!["done".to_owned(); 3];
+            classes[at] = class.to_owned();
+            classes
+        };
+        assert_eq!(of(&[1, 2], "GET"), (failed(1), vec![0, 1, 0], 4));
+        // A new connection had no chance to grow old.
+        assert_eq!(of(&[0], "GET"), (failed(0), vec![0, 0, 0], 3));
+        assert_eq!(of(&[1], "POST"), (failed(1), vec![0, 0, 0], 3));
     }
 }
 
