@@ -131,6 +131,39 @@ fn a_server_that_stops_in_the_middle_ends_in_errors_that_are_counted() {
         .says_one_error("`web` does not run");
 }
 
+/// nginx ends the connections that it keeps when it is told of new replicas.
+#[test]
+fn a_server_that_reloads_costs_no_request() {
+    let Some(project) =
+        Engine::project("services:\n  web:\n    image: nginx:1\n    ports: ['127.0.0.1::80']\n")
+    else {
+        return;
+    };
+    project.compose(&["up", "-d"]);
+    let url = "--http=http://web/";
+    project.wait_until("nginx answers", || {
+        let once = ["load-test", url, "--tasks=1", "--fail-if=failed>0"];
+        project.rscale(&once).status == 0
+    });
+    let again = "while sleep 0.2; do nginx -s reload; done";
+    let web = project.container("web", 1);
+    project.docker(&["exec", "--detach", &web, "sh", "-c", again]);
+    let load = |more: &[&str]| {
+        let load = ["load-test", url, "--duration=8s", "--concurrency=8"];
+        let ran = project.json(&[load.as_slice(), more].concat()).succeeded();
+        let task = ran.document()["tasks"][0].clone();
+        let ended = errors(&task, "connection closed") + errors(&task, "connection reset");
+        (ended, task["failed"].clone(), task["retried"].clone(), ran)
+    };
+    let (ended, failed, retried, ran) = load(&[]);
+    assert_eq!((ended, failed), (0, 0.into()), "{ran}");
+    assert!(retried.as_u64() > Some(0), "{ran}");
+    // What nobody may send twice is what one loses otherwise.
+    let (ended, _, retried, ran) = load(&["--method=POST", "--body=x"]);
+    assert!(ended > 0, "{ran}");
+    assert_eq!(retried, 0, "{ran}");
+}
+
 const COMMANDS: &str = r#"
 services:
   app:
