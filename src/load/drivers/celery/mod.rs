@@ -196,11 +196,7 @@ impl<'a> Celery<'a> {
             workers.extend(listening);
         }
         let workers: Vec<String> = workers.into_iter().collect();
-        let ask = async |command| {
-            let patience = Patience::of(PATIENCE);
-            let asked = broker.ask(command, &workers, self.site, patience).await;
-            asked.map(|answers| answers.replies)
-        };
+        let ask = async |command| self.ask(&broker, command, &workers).await;
         let (registered, stats) = (ask(Command::Registered).await?, ask(Command::Stats).await?);
         for queue in self.queues() {
             let listening = control::listeners(&active_queues, queue);
@@ -266,6 +262,13 @@ impl<'a> Celery<'a> {
         asked.map(|answers| answers.replies)
     }
 
+    /// What these workers reply before a run.
+    async fn ask(&self, broker: &Broker, command: Command, workers: &[String]) -> Result<Replies> {
+        let patience = Patience::of(PATIENCE);
+        let asked = broker.ask(command, workers, self.site, patience).await;
+        asked.map(|answers| answers.replies)
+    }
+
     async fn check_empty(
         &self,
         broker: &Broker,
@@ -274,11 +277,7 @@ impl<'a> Celery<'a> {
     ) -> Result<()> {
         let mut pauses = SETTLING.into_iter();
         loop {
-            let ask = async |command| {
-                let patience = Patience::of(PATIENCE);
-                let asked = broker.ask(command, workers, self.site, patience).await;
-                asked.map(|answers| answers.replies)
-            };
+            let ask = async |command| self.ask(broker, command, workers).await;
             let (active, reserved) = (ask(Command::Active).await?, ask(Command::Reserved).await?);
             let mut busy = None;
             for queue in self.queues() {
@@ -307,15 +306,7 @@ impl<'a> Celery<'a> {
         // Written down before anybody is asked: a run may be dropped while the replies come in. Workers
         // that had them on already are taken out again.
         self.switched_on.replace(workers.to_vec());
-        let replies = broker
-            .ask(
-                Command::EnableEvents,
-                workers,
-                self.site,
-                Patience::of(PATIENCE),
-            )
-            .await?
-            .replies;
+        let replies = self.ask(broker, Command::EnableEvents, workers).await?;
         // Of one that does not reply nobody knows; switching off might take them away from somebody.
         let off_before =
             |worker: &String| replies.get(worker).map(control::events) == Some(Events::SwitchedOn);
@@ -513,8 +504,6 @@ pub async fn running(queue: &Queue, site: &Site) -> Result<AtWork> {
     let found = survey(&broker, waiting, name, site, began).await?;
     broker.close().await;
     let listening = control::listeners(&found.active_queues, name);
-    // Where there is no queue, nobody is missed.
-    let complete = found.complete || (waiting.is_none() && listening.is_empty());
     let count = |worker: &String| {
         let reply = found.active.get(worker)?;
         u32::try_from(control::tasks_of(reply, name)).ok()
@@ -524,7 +513,7 @@ pub async fn running(queue: &Queue, site: &Site) -> Result<AtWork> {
         .filter_map(|worker| Some((count(&worker)?, worker)));
     Ok(AtWork {
         tasks: counts.map(|(count, worker)| (worker, count)).collect(),
-        complete,
+        complete: found.complete,
     })
 }
 
@@ -562,8 +551,10 @@ async fn survey(
     let active = broker
         .ask(Command::Active, &listening, site, Patience::until(survey))
         .await?;
+    // Where there is no queue, nobody is missed.
+    let is_nobodys = waiting.is_none() && listening.is_empty();
     Ok(Survey {
-        complete: present.complete && active.complete,
+        complete: is_nobodys || (present.complete && active.complete),
         active_queues: present.replies,
         active: active.replies,
     })
