@@ -40,7 +40,7 @@ part() {
     if [ "${#failed[@]}" = "$before" ]; then failed+=("$name (no test of it, see above)"); fi
 }
 
-# tests NAME e2e|other [ARGUMENT...]: those that need an engine, or all others.
+# tests NAME e2e|other [OPTION...]: those that need an engine, or all others; options of cargo's harness that nextest has, too.
 tests() {
     local name=$1 which=$2
     shift 2
@@ -53,11 +53,9 @@ tests() {
         fi
         part "$name" cargo nextest run --no-fail-fast --filterset "$filter" "$@"
     elif [ "$which" = other ]; then
-        part "$name" cargo test --no-fail-fast "$@" -- --skip e2e::
+        part "$name" cargo test --no-fail-fast -- --skip e2e:: "$@"
     else
-        local threads=()
-        if [ "${1:-}" = --test-threads ]; then threads=(--test-threads "$2"); fi
-        part "$name" cargo test --no-fail-fast --test rscale e2e:: -- "${threads[@]}"
+        part "$name" cargo test --no-fail-fast --test rscale e2e:: -- "$@"
     fi
 }
 

@@ -10,12 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cli::schema;
-use crate::support::engine::{Engine, Project, Ran, entry, names};
+use crate::support::engine::{Engine, PATIENCE, Project, Ran, entry, names};
 use crate::support::kubernetes::{Behaviour, Cluster, Fate};
 use crate::support::swarm::{Stack, Swarm};
-
-/// How long a test waits for something that has to happen.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Names and policies, for every engine; Compose runs it as well.
 const SHOP: &str = r#"

@@ -27,7 +27,7 @@ const APP: &str = "x-app: &app {image: 'busybox:1', init: true, command: sleep 9
 /// No command of a test takes longer; what does hangs. Building the image of an example takes the most.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 /// How long a test waits for something that has to happen.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 

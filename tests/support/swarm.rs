@@ -14,13 +14,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::engine::{Engine, Project};
+use super::engine::{Engine, PATIENCE, Project};
 use super::turn::{Turn, Weight};
 
 /// What every stack file here begins with. No virtual addresses: they need a kernel with IPVS.
 const DEPLOY: &str = "x-deploy: &deploy {endpoint_mode: dnsrr, restart_policy: {delay: 300ms}}\n";
-/// How long a test waits for something that has to happen.
-const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A node as the script tells it.

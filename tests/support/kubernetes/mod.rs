@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::engine::{Ran, Running};
+use super::engine::{PATIENCE, Ran, Running};
 use super::turn::{Turn, Weight};
 use place::{Place, kubectl, real_kubeconfig};
 pub use port::Port;
@@ -39,8 +39,6 @@ use server::Server;
 pub use workload::{Behaviour, Fate, Workload};
 pub use world::{Meddling, World};
 
-/// How long a test waits for something that has to happen.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// The namespace of the tests on the server.
 const NAMESPACE: &str = "shop";
 
