@@ -171,6 +171,11 @@ impl Ui {
         for line in error.detail.iter().flat_map(|detail| detail.lines()) {
             self.say(&format!("  | {line}"));
         }
+        if self.is_verbose() {
+            for cause in error.causes() {
+                self.say(&format!("  because: {cause}"));
+            }
+        }
         for hint in &error.hints {
             self.say(&format!(
                 "  {}{hint}",

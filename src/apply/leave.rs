@@ -11,7 +11,7 @@ use super::{Event, Run, Stop, WaitingFor};
 use crate::engine::Containers;
 use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
 use crate::engine::steps::{hook, names, shares};
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::exec::{CommandError, OnInterrupt};
 use crate::plan::{RefreshOthers, Remove, Step, Victim, drain};
 use crate::project::declared::Hook;
@@ -101,7 +101,7 @@ impl Run<'_> {
             {
                 let error = explain_inside(&error, &hook.command);
                 let message = format!("a pre_stop hook failed in `{name}`: {}", error.message);
-                return Err(Stop::new(Error { message, ..error }).at(service));
+                return Err(Stop::new(error.worded(message)).at(service));
             }
         }
         Ok(())
@@ -189,7 +189,7 @@ impl Run<'_> {
                         "`{name}` was drained, and `drain.undo` failed: {}",
                         error.message
                     );
-                    outcome = outcome.and(Err(Error { message, ..error }));
+                    outcome = outcome.and(Err(error.worded(message)));
                 }
             }
         }
@@ -223,8 +223,8 @@ impl Run<'_> {
         if let Some((name, error)) = failures.first() {
             let error = explain_inside(error, &drain.exec);
             let message = format!("the drain command failed in `{name}`: {}", error.message);
-            if !goes_on || error.exit == Exit::Interrupted {
-                let error = Error { message, ..error };
+            if !goes_on || error.is_interrupted() {
+                let error = error.worded(message);
                 return Err(
                     Stop::new(error.hint("stop them all the same: rscale --force ...")).at(service),
                 );

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::Control;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::gather::{Clock, Reach};
 use crate::plan::{Counts, Plan, Step};
 use crate::project::Project;
@@ -211,11 +211,14 @@ impl<'a> Run<'a> {
         };
         let names: Vec<String> = unwell.keys().map(|name| format!("`{name}`")).collect();
         let were = if names.len() == 1 { "was" } else { "were" };
-        let error = Error::failed(format!(
-            "{} {were} unhealthy before the scale and still {}",
-            names.join(", "),
-            if names.len() == 1 { "is" } else { "are" }
-        ))
+        let error = Error::new(
+            Kind::Replica,
+            format!(
+                "{} {were} unhealthy before the scale and still {}",
+                names.join(", "),
+                if names.len() == 1 { "is" } else { "are" }
+            ),
+        )
         .hint(format!(
             "look at it: {}",
             match self.reach.engine.control() {

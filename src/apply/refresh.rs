@@ -3,7 +3,7 @@
 use super::{Event, Run, Stop};
 use crate::engine::cause::explain_inside;
 use crate::engine::steps::{refresh_hook, running, running_names};
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::plan::RefreshOthers;
 use crate::project::Project;
 use crate::project::observed::Replica;
@@ -28,7 +28,7 @@ impl Run<'_> {
             None => Ok(()),
             Some(error) => Err(Stop {
                 // Ctrl-C is answered as anywhere else.
-                worth_rolling_back: error.exit == Exit::Interrupted,
+                worth_rolling_back: error.is_interrupted(),
                 ..Stop::new(error).at(&step.service)
             }),
         }
@@ -78,7 +78,9 @@ impl Run<'_> {
                     error.message
                 );
                 failure.get_or_insert(
-                    Error { message, ..error }.hint(format!("once it is mended: {spec}")),
+                    error
+                        .worded(message)
+                        .hint(format!("once it is mended: {spec}")),
                 );
             }
         }

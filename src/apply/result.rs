@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::project::observed::{Health, Replica};
 
 /// What became of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Applied {
     pub services: Vec<Served>,
     pub untouched: Untouched,
@@ -69,7 +69,7 @@ pub struct Untouched {
 }
 
 /// Why a run failed, and what was done about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     pub error: Error,
     /// The service that it failed at, where one can be named.
@@ -97,7 +97,7 @@ pub(super) fn outcome(unchanged: bool, failure: Option<&Failure>) -> Outcome {
         None => Outcome::Scaled,
         Some(failure) => match failure.aftermath {
             Aftermath::RolledBack => Outcome::RolledBack,
-            Aftermath::Untouched if failure.error.exit == Exit::Interrupted => Outcome::Interrupted,
+            Aftermath::Untouched if failure.error.is_interrupted() => Outcome::Interrupted,
             Aftermath::Untouched | Aftermath::RollbackFailed(_) | Aftermath::Kept => {
                 Outcome::Failed
             }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{Aftermath, Event, Failure, Run, Stop, Suspect};
 use crate::engine::Control;
 use crate::engine::cause::explain;
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::plan::{
     Counts, Pending, PlanOptions, Reason, RefreshOthers, Remove, Step, Victim, drain, grace, plan,
 };
@@ -74,7 +74,7 @@ impl Run<'_> {
     /// exited.
     async fn logs(&self, stop: &Stop, now: &Project) -> Vec<(String, String)> {
         let mut names: Vec<Suspect> = stop.suspects.clone();
-        if names.is_empty() && stop.error.exit != Exit::Interrupted {
+        if names.is_empty() && !stop.error.is_interrupted() {
             let exited =
                 |replica: &&Replica| replica.state == State::Exited && self.is_new(replica);
             let touched = self.touched();

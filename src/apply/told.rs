@@ -12,7 +12,7 @@ use crate::duration;
 use crate::engine::cause::{already_gone, explain};
 use crate::engine::steps::chosen;
 use crate::engine::{Control, Orchestrator};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Kind};
 use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
 use crate::project::observed::{Health, Replica, State};
@@ -94,7 +94,7 @@ impl Run<'_> {
                 Err(error) if !already_gone(&error) => {
                     let error = explain(&error);
                     let drained = leaving.drain.is_some() || !leaving.pre_stop.is_empty();
-                    if drained || error.exit == Exit::Interrupted {
+                    if drained || error.is_interrupted() {
                         return Err(Stop::new(error).at(service));
                     }
                     (self.emit)(Event::Note(format!(
@@ -193,9 +193,12 @@ impl Run<'_> {
             if began.elapsed() > limit {
                 let limit = duration::show(limit);
                 if surplus {
-                    let error = Error::failed(format!(
-                        "`{service}` is told to have {wanted}, and still has {staying} after {limit}"
-                    ));
+                    let error = Error::new(
+                        Kind::TimedOut,
+                        format!(
+                            "`{service}` is told to have {wanted}, and still has {staying} after {limit}"
+                        ),
+                    );
                     return Err(Stop::new(error).at(service));
                 }
                 let names: Vec<String> = left.iter().map(|one| format!("`{}`", one.name)).collect();
@@ -238,7 +241,7 @@ impl Run<'_> {
                     Verdict::Failed { why, suspect } => {
                         return Err(Stop {
                             suspects: suspect.into_iter().collect(),
-                            ..Stop::new(Error::failed(why)).at(service)
+                            ..Stop::new(Error::new(Kind::Replica, why)).at(service)
                         });
                     }
                 }
@@ -251,7 +254,7 @@ impl Run<'_> {
             }
             if Instant::now() >= deadline {
                 let limit = duration::show(self.options.wait_timeout);
-                let error = Error::failed(format!("{what} after {limit}"))
+                let error = Error::new(Kind::Replica, format!("{what} after {limit}"))
                     .hint("give it longer: rscale --wait-timeout 5m ...");
                 let stop = Stop::new(error).at(service);
                 let late = now.replicas(service).iter().find(|replica| {
@@ -522,16 +525,19 @@ impl Run<'_> {
 }
 
 fn changed_before(service: &str, expected: u32, found: u32) -> Error {
-    Error::failed(format!(
+    Error::new(Kind::Changed, format!(
         "`{service}` was expected to have {expected}, but something else set it to {found} meanwhile"
     ))
     .hint("see what runs: rscale status")
 }
 
 fn changed_by_another(service: &str, wanted: u32, count: u32) -> Error {
-    Error::failed(format!(
-        "`{service}` was told to have {wanted}, and something else set it to {count} meanwhile"
-    ))
+    Error::new(
+        Kind::Changed,
+        format!(
+            "`{service}` was told to have {wanted}, and something else set it to {count} meanwhile"
+        ),
+    )
     .hint("see what runs: rscale status")
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Run, Stop, Suspect};
 use crate::duration;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::plan::Counts;
 use crate::project::observed::{Health, State, Vitals};
 
@@ -90,9 +90,10 @@ impl Run<'_> {
         for (service, &count) in counts {
             let there = now.count(service);
             if there != count {
-                let error = Error::failed(format!(
-                    "`{service}` has {there} of the {count} replicas wanted"
-                ))
+                let error = Error::new(
+                    Kind::Changed,
+                    format!("`{service}` has {there} of the {count} replicas wanted"),
+                )
                 .hint("something else may be changing this project: docker compose ps --all");
                 return Err(Stop::new(error).at(service));
             }
@@ -121,8 +122,10 @@ impl Run<'_> {
                     .iter()
                     .find(|id| !all.iter().any(|vitals| vitals.id == **id));
                 let (service, name) = gone.map_or(("", "a replica"), |id| replicas[id]);
-                let error =
-                    Error::failed(format!("`{name}` disappeared while it was being verified"));
+                let error = Error::new(
+                    Kind::Changed,
+                    format!("`{name}` disappeared while it was being verified"),
+                );
                 return Err(Stop::new(error).at(service));
             }
             for vitals in &all {
@@ -237,7 +240,7 @@ impl Run<'_> {
 }
 
 fn failed(service: &str, id: &str, name: &str, why: &str) -> Stop {
-    let error = Error::failed(format!("`{name}` {why}"));
+    let error = Error::new(Kind::Replica, format!("`{name}` {why}"));
     Stop {
         suspects: vec![Suspect {
             id: id.to_owned(),

@@ -34,7 +34,7 @@ pub async fn run(cli: Cli, matches: &ArgMatches) -> Exit {
     ui.clear_bars();
     outcome.unwrap_or_else(|error| {
         ui.error(&error);
-        error.exit
+        error.exit()
     })
 }
 
@@ -59,8 +59,9 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Error> {
         Some(Command::Reference(args)) => return Ok(reference::run(args.what, ui)),
         command => command,
     };
-    let executor = ProcessExecutor::listening()
-        .map_err(|error| Error::failed(format!("signals cannot be listened for: {error}")))?;
+    let executor = ProcessExecutor::listening().map_err(|error| {
+        Error::failed(format!("signals cannot be listened for: {error}")).because(error)
+    })?;
     let session = |project| Session::new(project, &executor, ui);
     match command {
         None => {

@@ -209,14 +209,14 @@ fn ending(plan: &Plan, failure: Option<&Failure>, interrupted: bool) -> (Exit, O
     let outcome = match failure {
         None if plan.is_empty() => Outcome::Unchanged,
         None => Outcome::Scaled,
-        Some(failure) if failure.error.exit == Exit::Interrupted => Outcome::Interrupted,
+        Some(failure) if failure.error.is_interrupted() => Outcome::Interrupted,
         Some(failure) if failure.aftermath == Aftermath::RolledBack => Outcome::RolledBack,
         Some(_) => Outcome::Failed,
     };
     let exit = match failure {
         _ if interrupted => Exit::Interrupted,
         None => Exit::Done,
-        Some(failure) => failure.error.exit,
+        Some(failure) => failure.error.exit(),
     };
     (exit, outcome)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wildmatch::WildMatch;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Kind, Result};
 use crate::preflight::{self, Bare, Finding, Rule, Severity};
 use crate::project::Project;
 use crate::project::declared::Declared;
@@ -115,7 +115,7 @@ fn everything(
     if wish.is_empty() {
         let reasons = left_alone.iter().map(|item| item.reason.clone());
         return Err(
-            Error::new(Exit::Refused, "no service of this project can be scaled").hints(reasons),
+            Error::new(Kind::Refused, "no service of this project can be scaled").hints(reasons),
         );
     }
     Ok((wish, left_alone))

@@ -109,7 +109,7 @@ async fn watch(
             return Ok(Exit::Interrupted);
         }
         let observed = match reach.observed(seen.project.name()).await {
-            Err(error) if error.exit == Exit::Interrupted => return Ok(Exit::Interrupted),
+            Err(error) if error.is_interrupted() => return Ok(Exit::Interrupted),
             observed => observed?,
         };
         let declared = std::mem::take(&mut seen.project.declared);

@@ -1,7 +1,7 @@
 //! Why it failed, in the user's words: what a command said, turned into one line and something to type.
 
 use super::known::{KNOWN, Known};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Kind};
 use crate::exec::CommandError;
 
 /// Characters of a command that a message shows.
@@ -13,24 +13,33 @@ pub fn explain(error: &CommandError) -> Error {
         return Error::interrupted();
     }
     if let CommandError::NotFound { program } = error {
-        return Error::unusable(error.to_string()).hint(match program.as_str() {
+        let hint = match program.as_str() {
             "docker" => "install Docker: https://docs.docker.com/engine/install/",
             "kubectl" => "install it: https://kubernetes.io/docs/tasks/tools/#kubectl",
             _ => "name a Compose that is: rscale --compose-command 'docker compose' ...",
-        });
+        };
+        return Error::new(Kind::NotInstalled, error.to_string()).hint(hint);
     }
     let said = said(error);
     let small = said.to_lowercase();
     let fits = |known: &&Known| known.signs.iter().all(|sign| small.contains(sign));
-    match KNOWN.iter().find(fits) {
+    let explained = match KNOWN.iter().find(fits) {
         Some(known) => {
             let message = match telling_line(&said, known.signs) {
                 Some(line) => format!("{}: {line}", known.message),
                 None => known.message.to_owned(),
             };
-            Error::new(known.exit, message).hints(known.hints.iter().copied())
+            Error::new(known.kind, message).hints(known.hints.iter().copied())
         }
-        None => Error::failed(in_short(error)).detail(last_lines(&said, 12)),
+        None => Error::new(kind_of(error), in_short(error)).detail(last_lines(&said, 12)),
+    };
+    explained.because(error.clone())
+}
+
+fn kind_of(error: &CommandError) -> Kind {
+    match error {
+        CommandError::TimedOut { .. } => Kind::TimedOut,
+        _ => Kind::Failed,
     }
 }
 
@@ -45,14 +54,19 @@ pub fn explain_inside(error: &CommandError, command: &[String]) -> Error {
             stderr,
             ..
         } => Error::failed(format!("`{line}` ended with {status}"))
-            .detail(last_lines(&format!("{stdout}{stderr}"), 12)),
+            .detail(last_lines(&format!("{stdout}{stderr}"), 12))
+            .because(error.clone()),
         CommandError::TimedOut {
             timeout, stderr, ..
-        } => Error::failed(format!(
-            "`{line}` did not end within {}",
-            crate::duration::show(*timeout)
-        ))
-        .detail(last_lines(stderr, 12)),
+        } => {
+            let limit = crate::duration::show(*timeout);
+            Error::new(
+                Kind::TimedOut,
+                format!("`{line}` did not end within {limit}"),
+            )
+            .detail(last_lines(stderr, 12))
+            .because(error.clone())
+        }
         _ => explain(error),
     }
 }
@@ -60,11 +74,7 @@ pub fn explain_inside(error: &CommandError, command: &[String]) -> Error {
 /// As [`explain`], for commands without which nothing can be known: failing, they make the project or
 /// engine unusable.
 pub fn explain_reading(error: &CommandError) -> Error {
-    let mut explained = explain(error);
-    if explained.exit == Exit::Failed {
-        explained.exit = Exit::Unusable;
-    }
-    explained
+    explain(error).of_reading()
 }
 
 /// Whether a removal failed only because what was to be removed is gone, or about to be.
@@ -233,7 +243,7 @@ mod tests {
             ),
         ] {
             let error = explain(&failed(stderr));
-            assert_eq!(error.exit, exit, "{stderr}");
+            assert_eq!(error.exit(), exit, "{stderr}");
             assert!(
                 error.message.starts_with(message),
                 "{stderr}: {}",
@@ -315,7 +325,7 @@ mod tests {
         ] {
             let file = format!("tests/samples/kubernetes-1.36/errors/{sample}.txt");
             let error = explain(&failed(&std::fs::read_to_string(file).unwrap()));
-            assert_eq!((error.exit, error.message.as_str()), (exit, message));
+            assert_eq!((error.exit(), error.message.as_str()), (exit, message));
             assert!(
                 error.hints.iter().any(|hint| hint.contains("kube")),
                 "{sample}"
@@ -324,7 +334,7 @@ mod tests {
         let missing = explain(&CommandError::NotFound {
             program: "kubectl".into(),
         });
-        assert_eq!(missing.exit, Exit::Unusable);
+        assert_eq!(missing.exit(), Exit::Unusable);
         assert!(missing.hints[0].contains("kubernetes.io"), "{missing:?}");
     }
 
@@ -347,7 +357,7 @@ mod tests {
             "`docker compose up` ended with exit status: 1"
         );
         assert_eq!(error.detail.as_deref(), Some("a\nsomething odd"));
-        assert_eq!(explain_reading(&failed("odd")).exit, Exit::Unusable);
+        assert_eq!(explain_reading(&failed("odd")).exit(), Exit::Unusable);
     }
 
     #[test]

@@ -1,25 +1,25 @@
 //! The failures of Docker, Compose and kubectl that rscale knows, as a table.
 
-use crate::error::Exit;
+use crate::error::Kind;
 
 /// One failure: how it is recognised, what it means, what to type.
 pub struct Known {
     /// All of these are in what was said, in small letters.
     pub signs: &'static [&'static str],
-    pub exit: Exit,
+    pub kind: Kind,
     pub message: &'static str,
     pub hints: &'static [&'static str],
 }
 
 const fn known(
     signs: &'static [&'static str],
-    exit: Exit,
+    kind: Kind,
     message: &'static str,
     hints: &'static [&'static str],
 ) -> Known {
     Known {
         signs,
-        exit,
+        kind,
         message,
         hints,
     }
@@ -30,7 +30,7 @@ const fn known(
 pub const KNOWN: &[Known] = &[
     known(
         &["the connection to the server localhost:8080 was refused"],
-        Exit::Unusable,
+        Kind::Unusable,
         "kubectl knows no cluster",
         &[
             "name a kubeconfig: export KUBECONFIG=~/.kube/config",
@@ -39,19 +39,19 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["unable to connect to the server", "x509"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the Kubernetes API server's certificate is not trusted",
         &["see how it is reached: kubectl config view --minify"],
     ),
     known(
         &["getting credentials"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the program that the kubeconfig names for the login failed",
         &["see which: kubectl config view --minify"],
     ),
     known(
         &["the connection to the server", "was refused"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Kubernetes API server cannot be reached",
         &[
             "kubectl cluster-info",
@@ -60,7 +60,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["unable to connect to the server"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Kubernetes API server cannot be reached",
         &[
             "kubectl cluster-info",
@@ -69,49 +69,49 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["context was not found for specified context"],
-        Exit::Unusable,
+        Kind::Unusable,
         "kubectl has no such context",
         &["kubectl config get-contexts", "rscale --context NAME ..."],
     ),
     known(
         &["error loading config file"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the kubeconfig cannot be read",
         &["correct it; see it merged: kubectl config view"],
     ),
     known(
         &["you must be logged in to the server"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the cluster does not know you",
         &["see as whom you come: kubectl config view --minify; kubectl auth whoami"],
     ),
     known(
         &["auth info", "does not exist"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the kubeconfig does not have that user",
         &["kubectl config get-users"],
     ),
     known(
         &["error: eof"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the kubeconfig has no credentials for the cluster",
         &["see as whom you come: kubectl config view --minify"],
     ),
     known(
         &["error from server (forbidden)"],
-        Exit::Failed,
+        Kind::Failed,
         "you may not do that in the cluster",
         &["see what you may do: kubectl auth can-i --list"],
     ),
     known(
         &["error from server (notfound): namespaces"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the namespace does not exist",
         &["kubectl get namespaces", "rscale --namespace NAME ..."],
     ),
     known(
         &["couldn't get current server api group list"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Kubernetes API server does not answer",
         &[
             "kubectl cluster-info",
@@ -123,7 +123,7 @@ pub const KNOWN: &[Known] = &[
             "open //./pipe/",
             "the system cannot find the file specified",
         ],
-        Exit::Unusable,
+        Kind::EngineAway,
         "Docker Desktop is not running, or the docker context points elsewhere",
         &[
             "start Docker Desktop",
@@ -133,7 +133,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["permission denied", "docker", "sock"],
-        Exit::Unusable,
+        Kind::Unusable,
         "you may not use the Docker socket",
         &[
             "sudo usermod -aG docker $USER && newgrp docker",
@@ -142,7 +142,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["cannot connect to the docker daemon"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Docker daemon is not running, or not where it is looked for",
         &[
             "sudo systemctl start docker",
@@ -151,49 +151,49 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["error during connect"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Docker daemon cannot be reached",
         &["see where it is looked for: docker context ls; echo $DOCKER_HOST"],
     ),
     known(
         &["couldn't connect to docker daemon"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Docker daemon is not running, or not where it is looked for",
         &["sudo systemctl start docker"],
     ),
     known(
         &["docker daemon", "is not running"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Docker daemon is not running",
         &["sudo systemctl start docker"],
     ),
     known(
         &["error while fetching server api version"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the Docker daemon is not running, or not where it is looked for",
         &["sudo systemctl start docker"],
     ),
     known(
         &["unable to resolve docker endpoint"],
-        Exit::Unusable,
+        Kind::Unusable,
         "the docker context does not exist",
         &["docker context ls", "docker context use default"],
     ),
     known(
         &["not a swarm manager"],
-        Exit::Unusable,
+        Kind::Unusable,
         "only a manager of a swarm can be asked",
         &["see what this engine is: docker info --format '{{json .Swarm}}'"],
     ),
     known(
         &["swarm does not have a leader"],
-        Exit::Unusable,
+        Kind::EngineAway,
         "the swarm has no leader: too few of its managers answer",
         &["see which: docker info --format '{{json .Swarm.RemoteManagers}}'"],
     ),
     known(
         &["executable file not found"],
-        Exit::Failed,
+        Kind::Replica,
         "the command of a replica does not exist in its image",
         &[
             "correct `command` or `entrypoint` in the compose file; see them resolved: docker compose config",
@@ -201,7 +201,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["exec:", "no such file or directory"],
-        Exit::Failed,
+        Kind::Replica,
         "the command of a replica does not exist in its image",
         &[
             "correct `command` or `entrypoint` in the compose file; see them resolved: docker compose config",
@@ -209,19 +209,19 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["exec:", "permission denied"],
-        Exit::Failed,
+        Kind::Replica,
         "the command of a replica may not be executed",
         &["make it executable in the image: chmod +x"],
     ),
     known(
         &["oci runtime create failed"],
-        Exit::Failed,
+        Kind::Replica,
         "the engine could not start a replica",
         &["leave it there and look at it: rscale --keep ...; docker inspect NAME"],
     ),
     known(
         &["no configuration file provided"],
-        Exit::Unusable,
+        Kind::NoProject,
         "there is no compose file here",
         &[
             "name it: rscale -f path/to/compose.yaml ...",
@@ -230,7 +230,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["can't find a suitable configuration file"],
-        Exit::Unusable,
+        Kind::NoProject,
         "there is no compose file here",
         &[
             "name it: rscale -f path/to/compose.yaml ...",
@@ -239,7 +239,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["no such file or directory", "yaml"],
-        Exit::Unusable,
+        Kind::NoProject,
         "the compose file does not exist",
         &[
             "name one that does: rscale -f path/to/compose.yaml ...",
@@ -248,7 +248,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["no such file or directory", ".yml"],
-        Exit::Unusable,
+        Kind::NoProject,
         "the compose file does not exist",
         &[
             "name one that does: rscale -f path/to/compose.yaml ...",
@@ -257,19 +257,19 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["env file", "not found"],
-        Exit::Unusable,
+        Kind::NoProject,
         "an env_file of the project is missing",
         &["create it, or mark it `required: false` in the compose file"],
     ),
     known(
         &["required variable", "is missing a value"],
-        Exit::Unusable,
+        Kind::NoProject,
         "a variable that the compose file requires is not set",
         &["set it in the environment or in .env; see which: docker compose config"],
     ),
     known(
         &["is not a docker command"],
-        Exit::Unusable,
+        Kind::NotInstalled,
         "Docker has no Compose plugin",
         &[
             "install it: https://docs.docker.com/compose/install/",
@@ -278,7 +278,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["unknown shorthand flag", "docker"],
-        Exit::Unusable,
+        Kind::NotInstalled,
         "Docker has no Compose plugin",
         &[
             "install it: https://docs.docker.com/compose/install/",
@@ -287,7 +287,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["all ports are allocated"],
-        Exit::Failed,
+        Kind::Failed,
         "every port of the published range is taken",
         &[
             "make the range larger in the compose file, such as ports: [\"8000-8019:80\"]",
@@ -296,7 +296,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["port is already allocated"],
-        Exit::Failed,
+        Kind::Failed,
         "a host port is already taken by another container",
         &[
             "see by which: docker ps --format '{{.Names}} {{.Ports}}'",
@@ -305,7 +305,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["address already in use"],
-        Exit::Failed,
+        Kind::Failed,
         "a host port or address is already in use on this machine",
         &[
             "see by what: sudo ss -ltnp",
@@ -314,7 +314,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["ports are not available"],
-        Exit::Failed,
+        Kind::Failed,
         "a host port is already in use on this machine",
         &[
             "see by what: sudo ss -ltnp",
@@ -323,7 +323,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["no space left on device"],
-        Exit::Failed,
+        Kind::Failed,
         "no space is left on the engine's disk",
         &[
             "see what takes it: docker system df",
@@ -332,7 +332,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["pull access denied"],
-        Exit::Failed,
+        Kind::Failed,
         "the image does not exist, or the registry wants a login",
         &[
             "docker login",
@@ -342,7 +342,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["no such image"],
-        Exit::Failed,
+        Kind::Failed,
         "the image does not exist on this engine",
         &[
             "if it is built here: rscale --build ...",
@@ -351,49 +351,49 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["manifest unknown"],
-        Exit::Failed,
+        Kind::Failed,
         "the registry does not have that image or tag",
         &["correct `image:` in the compose file", "docker image ls"],
     ),
     known(
         &["manifest for", "not found"],
-        Exit::Failed,
+        Kind::Failed,
         "the registry does not have that image or tag",
         &["correct `image:` in the compose file", "docker image ls"],
     ),
     known(
         &["failed to resolve reference"],
-        Exit::Failed,
+        Kind::Failed,
         "the image cannot be found",
         &["correct `image:` in the compose file", "docker image ls"],
     ),
     known(
         &["request canceled while waiting for connection"],
-        Exit::Failed,
+        Kind::Failed,
         "the image is not here and its registry cannot be reached",
         &["docker image ls", "if it is built here: rscale --build ..."],
     ),
     known(
         &["dial tcp"],
-        Exit::Failed,
+        Kind::Failed,
         "the image is not here and its registry cannot be reached",
         &["docker image ls", "if it is built here: rscale --build ..."],
     ),
     known(
         &["get \"https://", "/v2/"],
-        Exit::Failed,
+        Kind::Failed,
         "the image is not here and its registry cannot be reached",
         &["docker image ls", "if it is built here: rscale --build ..."],
     ),
     known(
         &["cannot start a paused container"],
-        Exit::Failed,
+        Kind::Replica,
         "a replica is paused",
         &["docker compose unpause"],
     ),
     known(
         &["is already in use by container"],
-        Exit::Failed,
+        Kind::Failed,
         "a container of that name exists already",
         &[
             "see it: docker ps --all",
@@ -402,7 +402,7 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["could not be found", "network"],
-        Exit::Failed,
+        Kind::Failed,
         "a network of the project does not exist",
         &[
             "docker network ls",
@@ -411,13 +411,13 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         &["declared as external, but could not be found"],
-        Exit::Failed,
+        Kind::Failed,
         "an external network or volume does not exist",
         &["docker network ls; docker volume ls"],
     ),
     known(
         &["dependency failed to start"],
-        Exit::Failed,
+        Kind::Replica,
         "a dependency did not become healthy",
         &[
             "see why: docker compose logs --tail 20",

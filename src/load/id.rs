@@ -16,8 +16,9 @@ impl RunId {
     /// The operating system has no randomness to give.
     pub fn random() -> Result<Self> {
         let mut bytes = [0; 12];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| Error::failed(format!("no random numbers: {error}")))?;
+        getrandom::fill(&mut bytes).map_err(|error| {
+            Error::failed("no random numbers can be had").because(anyhow::anyhow!("{error}"))
+        })?;
         Ok(Self::from_bytes(bytes))
     }
 

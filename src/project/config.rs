@@ -501,7 +501,7 @@ services:
     #[test]
     fn what_is_no_compose_file_is_one_clear_error() {
         let error = Declared::parse("services: [a, b]", "p").unwrap_err();
-        assert_eq!(error.exit, Exit::Unusable);
+        assert_eq!(error.exit(), Exit::Unusable);
         assert!(error.detail.is_some() && !error.hints.is_empty());
     }
 }

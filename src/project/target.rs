@@ -195,7 +195,7 @@ mod tests {
         ] {
             let error = text.parse::<Target>().expect_err(text);
             assert_eq!(error.message, message);
-            assert_eq!(error.exit, Exit::Usage);
+            assert_eq!(error.exit(), Exit::Usage);
             assert_eq!(error.hints.len(), 1, "{text} has a hint");
         }
     }
@@ -227,7 +227,7 @@ mod tests {
         #[test]
         fn nothing_typed_panics_and_every_refusal_has_a_hint(text in "\\PC{0,20}") {
             if let Err(error) = text.parse::<Target>() {
-                prop_assert_eq!(error.exit, Exit::Usage);
+                prop_assert_eq!(error.exit(), Exit::Usage);
                 prop_assert!(!error.hints.is_empty());
                 prop_assert!(!error.message.contains('\n'));
             }

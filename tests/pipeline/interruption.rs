@@ -150,5 +150,5 @@ async fn while_another_run_is_waited_for_nothing_is_done() {
         .with(|scaling| scaling.lock_timeout = Duration::from_secs(3600));
     let _lock = scenario.other_run();
     let story = scenario.interrupted_at(" config").run().await;
-    assert_eq!(story.error.map(|error| error.exit.code()), Some(130));
+    assert_eq!(story.error.map(|error| error.exit().code()), Some(130));
 }

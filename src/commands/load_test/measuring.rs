@@ -154,7 +154,7 @@ impl Measurement {
         };
         result.warmup_tasks = ran.warmup_tasks;
         result.events = ran.checked.events;
-        result.interrupted = ran.ending == Ending::Interrupted;
+        result.interrupted = matches!(ran.ending, Ending::Interrupted);
         result.counts = self.counts();
     }
 

@@ -12,7 +12,7 @@ use request::Request;
 use super::session::Session;
 use crate::cli::LoadTestArgs;
 use crate::duration;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Kind, Result};
 use crate::load::pace::Amount;
 use crate::load::result::LoadTest;
 use crate::load::run::LoadEvent;
@@ -124,7 +124,7 @@ fn verdict(ui: &Ui, result: &LoadTest, failure: Option<Error>) -> Result<Exit> {
     }
     let missed = !result.missed_thresholds.is_empty();
     match failure {
-        Some(error) if missed && error.exit == Exit::Failed => {
+        Some(error) if missed && matches!(error.kind, Kind::Failed | Kind::TimedOut) => {
             ui.error(&error);
             Ok(Exit::Threshold)
         }

@@ -13,7 +13,7 @@ use crate::commands::scale::host_facts;
 use crate::commands::scaling::{self, Scaled, Scaling};
 use crate::commands::selection::{Asked, known_services};
 use crate::commands::session::Session;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Kind, Result};
 use crate::exec::Executor;
 use crate::exec::process::ProcessExecutor;
 use crate::gather::Reach;
@@ -85,7 +85,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     if let Err(error) = restored {
         session.ui.error(&error);
         // What went wrong first decides the exit code.
-        return Ok(ended.err().map_or(Exit::Failed, |error| error.exit));
+        return Ok(ended.err().map_or(Exit::Failed, |error| error.exit()));
     }
     session
         .ui
@@ -349,7 +349,7 @@ fn refusal(scaled: &Scaled, point: &Counts) -> Option<Error> {
     }
     let name = sweep::typed(point);
     let why = scaled.document.error.clone().unwrap_or_default();
-    let error = Error::new(Exit::Refused, format!("{name} would be refused: {why}"));
+    let error = Error::new(Kind::Refused, format!("{name} would be refused: {why}"));
     let hint = scaled
         .document
         .findings

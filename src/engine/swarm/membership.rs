@@ -72,7 +72,7 @@ mod tests {
         let error = not_a_manager(
             r#"{"NodeID":"07n8","NodeAddr":"10.0.0.12","LocalNodeState":"active","ControlAvailable":false,"Error":"","RemoteManagers":[{"NodeID":"1wqw","Addr":"10.0.0.11:2377"}]}"#,
         );
-        assert_eq!(error.exit, Exit::Unusable);
+        assert_eq!(error.exit(), Exit::Unusable);
         assert!(
             error.message.ends_with("it knows of one at 10.0.0.11"),
             "{error}"
@@ -101,7 +101,7 @@ mod tests {
         ] {
             let error = not_a_manager(info);
             assert_eq!(
-                (error.exit, error.message.as_str()),
+                (error.exit(), error.message.as_str()),
                 (Exit::Unusable, message)
             );
         }

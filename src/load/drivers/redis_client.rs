@@ -11,7 +11,7 @@ use redis::{
 use super::redis_wire::{self, Client};
 use super::stream;
 use crate::duration;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Kind, Result};
 use crate::load::site::Site;
 use crate::project::address::Address;
 
@@ -255,7 +255,7 @@ impl<'a> Redis<'a> {
 
 /// A refusal before anything is sent.
 pub fn refuse(message: impl Into<String>) -> Error {
-    Error::new(Exit::Refused, message)
+    Error::new(Kind::Refused, message)
 }
 
 /// What waits already would be counted as part of the run.

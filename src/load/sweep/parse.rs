@@ -238,7 +238,7 @@ mod tests {
             (vec!["a=1..2", "a=3"], "`a` is swept twice"),
         ] {
             let error = parse(&texts, SweepMode::Step).unwrap_err();
-            assert_eq!(error.exit, Exit::Usage);
+            assert_eq!(error.exit(), Exit::Usage);
             assert!(error.message.contains(why), "{texts:?}: {}", error.message);
             assert!(error.hints[0].contains("--sweep "), "{texts:?}");
         }

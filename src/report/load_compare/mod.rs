@@ -284,7 +284,7 @@ mod tests {
             (&cut, "is no whole result: missing field `sent`"),
         ] {
             let error = read(text, "old.json").unwrap_err();
-            assert_eq!(error.exit, Exit::Usage);
+            assert_eq!(error.exit(), Exit::Usage);
             assert!(
                 error.message.starts_with(&format!("`old.json` {why}")),
                 "{}",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::control::{self, Replies};
 use super::waiting::Waiting;
-use crate::error::{Error, Exit};
+use crate::error::{Error, Kind};
 use crate::suggest;
 
 /// So many names are listed at most.
@@ -22,7 +22,7 @@ pub fn nobody_listens(
     } else {
         format!("there is no queue `{queue}`")
     };
-    let error = Error::new(Exit::Refused, message);
+    let error = Error::new(Kind::Refused, message);
     let known: BTreeSet<&str> = active_queues.values().flat_map(control::queues).collect();
     // A queue that is there is not misspelt.
     let near = suggest::nearest(queue, known.iter().copied()).filter(|_| !exists);
@@ -47,7 +47,7 @@ pub fn unknown_task<'a>(task: &str, queue: &str, registered: &'a Replies) -> Opt
     };
     let (worker, reply) = registered.iter().find(ignorant)?;
     let error = Error::new(
-        Exit::Refused,
+        Kind::Refused,
         format!("`{worker}`, which listens on `{queue}`, does not know the task `{task}`"),
     );
     let known: BTreeSet<&str> = control::tasks(reply).collect();
@@ -115,7 +115,7 @@ impl Backlog {
 
     pub fn refusal(self, queue: &str) -> Error {
         Error::new(
-            Exit::Refused,
+            Kind::Refused,
             format!(
                 "{}: the figures would not be those of this run",
                 self.text(queue)
@@ -195,7 +195,7 @@ mod tests {
     fn a_task_has_to_be_known_to_every_worker() {
         let names = json!(["tasks.task_a", "tasks.nap [rate_limit=1/s]"]);
         let known = replies(&[("w1", names.clone()), ("w2", names)]);
-        assert_eq!(unknown_task("tasks.nap", "q", &known), None);
+        assert!(unknown_task("tasks.nap", "q", &known).is_none());
         let error = unknown_task("tasks.task_b", "q", &known).unwrap();
         assert_eq!(
             error.message,
@@ -246,7 +246,7 @@ mod tests {
         };
         assert_eq!(running.text("q"), "`q` is empty, but 1 task of it runs");
         assert!(Backlog::default().is_empty());
-        assert_eq!(running.refusal("q").exit.code(), 3);
+        assert_eq!(running.refusal("q").exit().code(), 3);
     }
 
     #[test]

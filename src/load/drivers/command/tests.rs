@@ -418,7 +418,7 @@ async fn a_program_that_is_not_there_is_said_before_the_run() {
         driver
             .check()
             .await
-            .map_err(|error| (error.exit, error.message))
+            .map_err(|error| (error.exit(), error.message))
     };
     for (words, place) in [
         (&["sh"][..], Place::Local),
@@ -441,7 +441,7 @@ async fn a_program_that_is_not_there_is_said_before_the_run() {
     assert_eq!(
         Command::new(types(&[none]), &site, &executor)
             .unwrap_err()
-            .exit,
+            .exit(),
         Exit::Usage
     );
 }
@@ -463,7 +463,7 @@ async fn one_command_for_all_tasks_needs_their_number() {
         },
     ] {
         let error = fits("Job", &once(""), wrong).unwrap_err();
-        assert_eq!((error.exit, error.hints.len()), (Exit::Usage, 1));
+        assert_eq!((error.exit(), error.hints.len()), (Exit::Usage, 1));
         assert!(fits("Job", &sh(""), wrong).is_ok());
         let executor = RecordingExecutor::new(|_| Ok(CommandOutput::default()));
         let site = site(&[Place::Local], PATIENCE);
@@ -473,7 +473,7 @@ async fn one_command_for_all_tasks_needs_their_number() {
                 .run(&Book::new(RUN, 1, wrong))
                 .await
                 .unwrap_err()
-                .exit,
+                .exit(),
             Exit::Usage
         );
         assert!(executor.lines().is_empty());

@@ -232,7 +232,10 @@ mod tests {
             ),
         ] {
             let error = Template::of("Home", &written).unwrap_err();
-            assert_eq!((error.exit, error.message.as_str()), (Exit::Usage, message));
+            assert_eq!(
+                (error.exit(), error.message.as_str()),
+                (Exit::Usage, message)
+            );
         }
     }
 

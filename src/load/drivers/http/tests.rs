@@ -437,7 +437,7 @@ fn a_server_that_is_not_there_fails_every_request_and_is_not_hammered() {
                 },
             )];
             let error = Http::new(types, &site).unwrap().check().await.unwrap_err();
-            assert_eq!((error.exit, error.hints.len()), (Exit::Unusable, 1));
+            assert_eq!((error.exit(), error.hints.len()), (Exit::Unusable, 1));
             assert!(
                 error.message.starts_with("`shop:80` cannot be reached"),
                 "{error}"
