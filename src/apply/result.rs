@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::error::Error;
 use crate::project::observed::{Health, Replica};
+use crate::words::displayed;
 
 /// What became of a run.
 #[derive(Debug, Clone)]
@@ -34,7 +38,8 @@ pub struct Served {
 }
 
 /// How it ended, for a service or for the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Scaled,
     Unchanged,
@@ -45,19 +50,7 @@ pub enum Outcome {
     Planned,
 }
 
-impl Outcome {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scaled => "scaled",
-            Self::Unchanged => "unchanged",
-            Self::Refused => "refused",
-            Self::RolledBack => "rolled_back",
-            Self::Failed => "failed",
-            Self::Interrupted => "interrupted",
-            Self::Planned => "planned",
-        }
-    }
-}
+displayed!(Outcome);
 
 /// The services that were not named: proof that they kept their containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

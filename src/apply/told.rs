@@ -316,7 +316,7 @@ impl Run<'_> {
             let up = ran_before || first.at.elapsed() >= window;
             let because = || match &replica.reason {
                 Some(reason) => format!("`{}` {reason}", replica.name),
-                None => format!("`{}` is {}", replica.name, replica.state.as_str()),
+                None => format!("`{}` is {}", replica.name, replica.state),
             };
             if self.was_unwell_before(replica) && !replica.is_good() {
                 unwell.insert(replica.name.clone(), service.to_owned());

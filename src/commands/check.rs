@@ -1,10 +1,10 @@
 //! `rscale check`: the preflight alone.
 
-use super::selection::{Wish, known_services};
 use super::session::{Session, host_reads};
-use super::surroundings::surroundings;
 use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
+use crate::pipeline::selection::{Wish, known_services};
+use crate::pipeline::surroundings::surroundings;
 use crate::preflight::{self, Finding, Question};
 use crate::project::Project;
 use crate::project::target::Targets;

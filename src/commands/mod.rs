@@ -5,16 +5,11 @@ pub mod complete;
 mod completions;
 mod export;
 mod load_test;
-mod locking;
 mod man;
-pub mod queues;
 mod reference;
 mod scale;
-pub mod scaling;
-pub mod selection;
 mod session;
 mod status;
-pub mod surroundings;
 
 use clap::ArgMatches;
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::scaling::{self, Scaled, Scaling};
-use super::selection::Asked;
 use super::session::{Session, host_reads};
-use super::surroundings::HostFacts;
-use crate::apply::{Aftermath, ApplyOptions, Failure};
+use crate::apply::{Aftermath, ApplyOptions, Failure, Outcome};
 use crate::cli::{PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
 use crate::lock;
+use crate::pipeline::scaling::{self, Scaled, Scaling};
+use crate::pipeline::selection::Asked;
+use crate::pipeline::surroundings::HostFacts;
 use crate::plan::{PlanOptions, Pull};
 use crate::preflight::Severity;
 use crate::project::target::{Count, Targets, check_limit};
@@ -146,40 +146,48 @@ pub async fn run(session: &Session<'_>, request: &Request) -> Result<Exit> {
     .await?;
     ui.clear_bars();
     print(ui, &scaled, session);
-    Ok(scaled.exit)
+    Ok(scaled.exit())
 }
 
 fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
-    let (errors, warnings): (Vec<FindingItem>, Vec<FindingItem>) = scaled
-        .document
+    let document = json::Scale::of(scaled, session.reach().engine.name());
+    let (errors, warnings): (Vec<FindingItem>, Vec<FindingItem>) = document
         .findings
         .iter()
         .cloned()
-        .partition(|finding| finding.severity == Severity::Error.as_str());
+        .partition(|finding| finding.severity == Severity::Error);
     ui.always(&text::findings(&errors, ui.paint_of_stderr()));
     ui.note(&text::findings(&warnings, ui.paint_of_stderr()));
-    if let Some(failure) = &scaled.failure {
+    if let Some(failure) = scaled.failure() {
         print_failure(ui, failure);
     }
     match ui.format() {
-        Format::Json => ui.data(&json::render(&scaled.document)),
-        Format::Text if scaled.document.dry_run && scaled.exit != Exit::Refused => {
+        Format::Json => ui.data(&json::render(&document)),
+        Format::Text if scaled.dry_run && !scaled.is_refused() => {
             ui.data(&text::plan(
                 &scaled.project,
                 &scaled.plan,
                 session.reach().engine,
             ));
-            ui.data(&text::left_alone(&scaled.document.left_alone));
+            ui.data(&text::left_alone(&document.left_alone));
         }
-        Format::Text => ui.data(&text::scale(&scaled.document, ui.paint())),
+        Format::Text => ui.data(&text::scale(&document, ui.paint())),
     }
-    if scaled.exit == Exit::Refused
+    print_late_interruption(ui, scaled);
+    if scaled.is_refused()
         && scaled
             .findings
             .iter()
             .any(|finding| finding.policy && finding.severity == Severity::Error)
     {
         ui.hint("what is a matter of policy can be overruled: rscale --force ...");
+    }
+}
+
+/// Says that Ctrl-C came when all was but done.
+fn print_late_interruption(ui: &Ui, scaled: &Scaled) {
+    if scaled.exit() == Exit::Interrupted && scaled.outcome() == Outcome::Scaled {
+        ui.always("interrupted when all but the end was done: nothing was rolled back\n");
     }
 }
 

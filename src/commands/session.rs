@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::surroundings::HostReads;
 use crate::cli::{self, ProjectArgs};
 use crate::engine::Engine;
 use crate::engine::cause::explain_reading;
@@ -12,6 +11,7 @@ use crate::engine::swarm::Swarm;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, host};
 use crate::gather::Reach;
+use crate::pipeline::surroundings::HostReads;
 use crate::project::declared::EngineName;
 use crate::ui::Ui;
 
@@ -76,12 +76,11 @@ impl<'a> Session<'a> {
             .into_iter()
             .find(|(_, variable, value)| typed_here(variable, value))
         {
-            return Err(Error::usage(format!(
-                "`{option}` is for Kubernetes, and this is {}",
-                name.as_str()
-            ))
-            .hint("rscale --engine kubernetes ...")
-            .hint("which docker engine: DOCKER_CONTEXT or DOCKER_HOST"));
+            return Err(
+                Error::usage(format!("`{option}` is for Kubernetes, and this is {name}"))
+                    .hint("rscale --engine kubernetes ...")
+                    .hint("which docker engine: DOCKER_CONTEXT or DOCKER_HOST"),
+            );
         }
         let (context, namespace) = (options.context.clone(), options.namespace.clone());
         let (address, likely_name) = match name {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::queues::{Depths, depths};
-use super::selection::known_services;
 use super::session::Session;
 use crate::cli::StatusArgs;
 use crate::error::{Exit, Result};
+use crate::pipeline::queues::{Depths, depths};
+use crate::pipeline::selection::known_services;
 use crate::project::Project;
 use crate::report::json::{self, Status, StatusService};
 use crate::report::{status, table};
@@ -143,8 +143,6 @@ fn change_line(service: &StatusService) -> String {
     let queue = queue.map_or(String::new(), |queue| format!(", {}", table::queue(queue)));
     format!(
         "{}/{} running{healthy}, {}{queue}",
-        service.running,
-        service.replicas,
-        service.state.as_str()
+        service.running, service.replicas, service.state
     )
 }

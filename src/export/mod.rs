@@ -11,11 +11,24 @@ pub mod swarm;
 mod tests;
 mod yaml;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_yaml::Value;
 
 use crate::error::{Error, Result};
 use crate::project::Project;
+use crate::words::displayed;
 use part::{Counts, Part};
+
+/// The engine that files are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    Swarm,
+    Kubernetes,
+}
+
+displayed!(Target);
 
 /// What is exported.
 #[derive(Debug, Clone, Copy)]

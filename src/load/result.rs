@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::distribution::{Bucket, Distribution};
+use crate::project::workload::DriverName;
 
 /// The version of these documents.
 pub const SCHEMA: u32 = 1;
@@ -64,7 +65,7 @@ pub enum Arrival {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskResult {
     pub name: String,
-    pub driver: String,
+    pub driver: DriverName,
     /// Null for drivers without one.
     pub queue: Option<String>,
     pub service: Option<String>,

@@ -27,11 +27,15 @@ pub use balancers::balancers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::plan::Counts;
 use crate::project::Project;
 use crate::project::cluster::Facts;
 use crate::project::declared::{EngineName, Service};
 use crate::project::observed::Replica;
+use crate::words::displayed;
 
 /// One thing that stands in the way, or that the user should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +97,8 @@ impl Finding {
 }
 
 /// How much a finding weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Refuses the scale.
     Error,
@@ -101,17 +106,9 @@ pub enum Severity {
     Warning,
 }
 
-impl Severity {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
-    }
-}
-
 /// The rules, as users know them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     ContainerName,
     HostPort,
@@ -144,41 +141,7 @@ pub enum Rule {
     Rights,
 }
 
-impl Rule {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ContainerName => "container-name",
-            Self::HostPort => "host-port",
-            Self::PortRange => "port-range",
-            Self::StaticAddress => "static-address",
-            Self::NetworkMode => "network-mode",
-            Self::Limits => "limits",
-            Self::CurrentReplicas => "current-replicas",
-            Self::Scheduler => "scheduler",
-            Self::Stateful => "stateful",
-            Self::OneShot => "one-shot",
-            Self::Memory => "memory",
-            Self::Connections => "connections",
-            Self::ShortGrace => "short-grace",
-            Self::RefreshTarget => "refresh-target",
-            Self::StaleUpstream => "stale-upstream",
-            Self::Paused => "paused",
-            Self::Unhealthy => "unhealthy",
-            Self::Profile => "profile",
-            Self::NotDeployed => "not-deployed",
-            Self::FixedCount => "fixed-count",
-            Self::Placement => "placement",
-            Self::Capacity => "capacity",
-            Self::Drain => "drain",
-            Self::Rollout => "rollout",
-            Self::StopTimeout => "stop-timeout",
-            Self::Autoscaler => "autoscaler",
-            Self::DisruptionBudget => "disruption-budget",
-            Self::Quota => "quota",
-            Self::Rights => "rights",
-        }
-    }
-}
+displayed!(Severity, Rule);
 
 /// What is asked: may these services have these counts?
 #[derive(Debug)]
@@ -522,7 +485,7 @@ services:
             Rule::Quota,
             Rule::Rights,
         ] {
-            let name = rule.as_str();
+            let name = rule.to_string();
             let (_, section) = page
                 .split_once(&format!("\n## {name}\n"))
                 .expect("every rule has a section");

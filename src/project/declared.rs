@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::policy::Policy;
 use super::workload::TaskType;
+use crate::words::displayed;
 
 /// A resolved compose file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,7 +39,8 @@ impl Declared {
 }
 
 /// What runs a project.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum EngineName {
     #[default]
     Compose,
@@ -43,16 +48,7 @@ pub enum EngineName {
     Kubernetes,
 }
 
-impl EngineName {
-    /// As `--engine`, the file and JSON spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Compose => "compose",
-            Self::Swarm => "swarm",
-            Self::Kubernetes => "kubernetes",
-        }
-    }
-}
+displayed!(EngineName);
 
 /// A service as the file declares it.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -123,10 +123,7 @@ impl Entry<'_> {
             None => Ok(()),
             Some(key) => Err(self
                 .place
-                .wrong(&format!(
-                    "`{key}` means nothing to the driver {}",
-                    driver.as_str()
-                ))
+                .wrong(&format!("`{key}` means nothing to the driver {driver}"))
                 .hint(format!("its keys are service, {}", known.join(", ")))),
         }
     }

@@ -1,9 +1,11 @@
 //! The observed model: the containers of a project as `docker ps -a` and `docker inspect` show them.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::cluster::{Deployed, Node};
 use super::declared::EngineName;
+use crate::words::{displayed, read_word};
 
 /// What an engine runs of a project.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -89,7 +91,10 @@ pub struct Replica {
 }
 
 /// A container's state, as the engine names it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     Created,
     Running,
@@ -104,32 +109,15 @@ pub enum State {
 impl State {
     /// Reads the engine's word; what is unknown counts as dead, so that it is never believed to run.
     pub fn parse(word: &str) -> Self {
-        match word {
-            "created" => Self::Created,
-            "running" => Self::Running,
-            "paused" => Self::Paused,
-            "restarting" => Self::Restarting,
-            "removing" => Self::Removing,
-            "exited" => Self::Exited,
-            _ => Self::Dead,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Restarting => "restarting",
-            Self::Removing => "removing",
-            Self::Exited => "exited",
-            Self::Dead => "dead",
-        }
+        read_word(word).unwrap_or_default()
     }
 }
 
 /// What the healthcheck says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Health {
     Starting,
     Healthy,
@@ -138,22 +126,11 @@ pub enum Health {
 
 impl Health {
     pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "starting" | "health: starting" => Some(Self::Starting),
-            "healthy" => Some(Self::Healthy),
-            "unhealthy" => Some(Self::Unhealthy),
-            _ => None,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Healthy => "healthy",
-            Self::Unhealthy => "unhealthy",
-        }
+        read_word(word.trim_start_matches("health: "))
     }
 }
+
+displayed!(State, Health);
 
 impl Replica {
     pub fn is_running(&self) -> bool {

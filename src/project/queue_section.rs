@@ -42,11 +42,11 @@ fn driver_of(place: &Place, value: &Value) -> Result<DriverName> {
     let known = DriverName::OF_QUEUES;
     known
         .into_iter()
-        .find(|driver| driver.as_str() == word)
+        .find(|driver| driver.to_string() == word)
         .ok_or_else(|| {
-            let names = known.map(DriverName::as_str);
+            let names = known.map(|driver| driver.to_string());
             let error = place.wrong(&format!("there is no driver `{word}`"));
-            match crate::suggest::nearest(&word, names) {
+            match crate::suggest::nearest(&word, names.iter().map(String::as_str)) {
                 Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
                 None => error.hint(format!("the drivers are {}", names.join(", "))),
             }

@@ -9,6 +9,7 @@ use super::load_section;
 use super::place::Place;
 use super::workload::TaskType;
 use crate::error::Result;
+use crate::words::read_word;
 
 /// What the file's own `x-rscale` says.
 #[derive(Debug, Default)]
@@ -37,14 +38,7 @@ impl TopLevel {
 
 fn engine(place: &Place, value: &Value) -> Result<EngineName> {
     let name = place.text(value)?;
-    [
-        EngineName::Compose,
-        EngineName::Swarm,
-        EngineName::Kubernetes,
-    ]
-    .into_iter()
-    .find(|engine| engine.as_str() == name)
-    .ok_or_else(|| place.expected("compose, swarm or kubernetes", value))
+    read_word(&name).ok_or_else(|| place.expected("compose, swarm or kubernetes", value))
 }
 
 #[cfg(test)]

@@ -1,15 +1,23 @@
 //! What a load test sends, and where a service's queue is: `queue` and `load-test` of `x-rscale`.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::address::Address;
+use crate::words::displayed;
 
 /// How work is sent and its result learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum DriverName {
     Celery,
     Bullmq,
     RedisList,
     RedisStream,
     Http,
+    #[default]
     Command,
 }
 
@@ -29,18 +37,9 @@ impl DriverName {
         Self::RedisList,
         Self::RedisStream,
     ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Celery => "celery",
-            Self::Bullmq => "bullmq",
-            Self::RedisList => "redis-list",
-            Self::RedisStream => "redis-stream",
-            Self::Http => "http",
-            Self::Command => "command",
-        }
-    }
 }
+
+displayed!(DriverName);
 
 /// A queue that a service works on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

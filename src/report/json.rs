@@ -3,9 +3,16 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::apply::{Applied, Outcome, Served, Untouched};
-use crate::plan::Change;
-use crate::preflight::Finding;
+use crate::apply::{Outcome, Served, Untouched, count, healthy};
+use crate::export::Target;
+use crate::pipeline::scaling::{Ending, Scaled};
+use crate::pipeline::selection;
+use crate::plan::{Change, Plan};
+use crate::preflight::{Finding, Rule, Severity};
+use crate::project::Project;
+use crate::project::observed::{Health, Replica, State};
+use crate::project::workload::DriverName;
+use crate::words::displayed;
 
 /// The version of every document.
 pub const SCHEMA: u32 = 1;
@@ -60,10 +67,9 @@ pub struct StatusService {
 }
 
 /// What waits in a queue and who works on it; null where a driver has no such figure.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusQueue {
-    #[schemars(extend("enum" = ["celery", "bullmq", "redis-list", "redis-stream"]))]
-    pub driver: String,
+    pub driver: DriverName,
     pub name: String,
     /// Messages that nobody took yet. BullMQ: waiting; streams: lag.
     pub ready: Option<u64>,
@@ -94,26 +100,16 @@ pub enum ServiceState {
     Stopped,
 }
 
-impl ServiceState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Starting => "starting",
-            Self::Degraded => "degraded",
-            Self::Stopped => "stopped",
-        }
-    }
-}
+displayed!(ServiceState);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StatusContainer {
     pub id: String,
     pub name: String,
     pub number: u32,
-    #[schemars(extend("enum" = ["created", "running", "paused", "restarting", "removing", "exited", "dead"]))]
-    pub state: String,
-    /// `starting`, `healthy` or `unhealthy`; null without a healthcheck.
-    pub health: Option<String>,
+    pub state: State,
+    /// Null without a healthcheck.
+    pub health: Option<Health>,
     pub ports: Vec<String>,
     /// How often the engine restarted it; null when that could not be read.
     pub restarts: Option<u32>,
@@ -133,8 +129,7 @@ pub struct Scale {
     pub project: String,
     pub engine: String,
     pub dry_run: bool,
-    #[schemars(extend("enum" = ["scaled", "unchanged", "refused", "rolled_back", "failed", "interrupted", "planned"]))]
-    pub outcome: String,
+    pub outcome: Outcome,
     /// Why it did not end in `scaled` or `unchanged`; null when it did.
     pub error: Option<String>,
     pub services: Vec<ScaledService>,
@@ -158,8 +153,7 @@ pub struct ScaledService {
     pub created: Vec<String>,
     /// Names of containers that are gone.
     pub removed: Vec<String>,
-    #[schemars(extend("enum" = ["scaled", "unchanged", "refused", "rolled_back", "failed", "interrupted", "planned"]))]
-    pub outcome: String,
+    pub outcome: Outcome,
     pub seconds: f64,
     pub error: Option<String>,
 }
@@ -196,8 +190,7 @@ pub struct Export {
     pub project: String,
     /// The engine that the counts are from.
     pub engine: String,
-    #[schemars(extend("enum" = ["swarm", "kubernetes"]))]
-    pub target: String,
+    pub target: Target,
     pub files: Vec<ExportedFile>,
     /// The command that took the files for good; null where there is none on this machine.
     pub checked_by: Option<String>,
@@ -221,9 +214,8 @@ pub struct ExportWarning {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FindingItem {
-    pub rule: String,
-    #[schemars(extend("enum" = ["error", "warning"]))]
-    pub severity: String,
+    pub rule: Rule,
+    pub severity: Severity,
     pub service: String,
     pub message: String,
     pub hint: String,
@@ -232,11 +224,20 @@ pub struct FindingItem {
 impl From<&Finding> for FindingItem {
     fn from(finding: &Finding) -> Self {
         Self {
-            rule: finding.rule.as_str().into(),
-            severity: finding.severity.as_str().into(),
+            rule: finding.rule,
+            severity: finding.severity,
             service: finding.service.clone(),
             message: finding.message.clone(),
             hint: finding.hint.clone(),
+        }
+    }
+}
+
+impl From<&selection::LeftAlone> for LeftAlone {
+    fn from(left_alone: &selection::LeftAlone) -> Self {
+        Self {
+            name: left_alone.service.clone(),
+            reason: left_alone.reason.clone(),
         }
     }
 }
@@ -260,7 +261,7 @@ impl From<&Served> for ScaledService {
             healthy: served.healthy,
             created: served.created.clone(),
             removed: served.removed.clone(),
-            outcome: served.outcome.as_str().into(),
+            outcome: served.outcome,
             seconds: (served.took.as_secs_f64() * 1000.0).round() / 1000.0,
             error: served.error.clone(),
         }
@@ -282,9 +283,7 @@ impl ScaledService {
                 Outcome::Unchanged
             } else {
                 outcome
-            }
-            .as_str()
-            .into(),
+            },
             seconds: 0.0,
             error: None,
         }
@@ -292,40 +291,61 @@ impl ScaledService {
 }
 
 impl Scale {
-    /// The frame of a document, to be filled.
-    pub fn new(
-        project: &str,
-        engine: &str,
-        dry_run: bool,
-        outcome: Outcome,
-        findings: &[Finding],
-    ) -> Self {
+    /// The document of a scale.
+    pub fn of(scaled: &Scaled, engine: &str) -> Self {
+        let outcome = scaled.outcome();
+        let (services, untouched, commands) = match &scaled.ending {
+            Ending::Applied { applied, .. } => (
+                applied.services.iter().map(ScaledService::from).collect(),
+                (&applied.untouched).into(),
+                applied.commands.clone(),
+            ),
+            Ending::Refused | Ending::Planned { .. } => (
+                not_run(&scaled.project, &scaled.plan, outcome),
+                UntouchedContainers {
+                    containers: others(&scaled.project, &scaled.plan),
+                    changed: Vec::new(),
+                },
+                match &scaled.ending {
+                    Ending::Planned { commands } => commands.clone(),
+                    _ => Vec::new(),
+                },
+            ),
+        };
         Self {
             schema: SCHEMA,
-            project: project.into(),
+            project: scaled.project.name().into(),
             engine: engine.into(),
-            dry_run,
-            outcome: outcome.as_str().into(),
-            error: None,
-            services: Vec::new(),
-            untouched: UntouchedContainers::default(),
-            findings: findings.iter().map(FindingItem::from).collect(),
-            left_alone: Vec::new(),
-            commands: Vec::new(),
+            dry_run: scaled.dry_run,
+            outcome,
+            error: scaled.why().map(str::to_owned),
+            services,
+            untouched,
+            findings: scaled.findings.iter().map(FindingItem::from).collect(),
+            left_alone: scaled.left_alone.iter().map(LeftAlone::from).collect(),
+            commands,
         }
     }
+}
 
-    #[must_use]
-    pub fn with_result(mut self, applied: &Applied) -> Self {
-        self.services = applied.services.iter().map(ScaledService::from).collect();
-        self.untouched = (&applied.untouched).into();
-        self.commands.clone_from(&applied.commands);
-        self.error = applied
-            .failure
-            .as_ref()
-            .map(|failure| failure.error.message.clone());
-        self
-    }
+fn not_run(project: &Project, plan: &Plan, outcome: Outcome) -> Vec<ScaledService> {
+    let row = |change: &Change| {
+        let replicas = project.replicas(&change.service);
+        let running = count(replicas, Replica::is_running);
+        ScaledService::not_run(change, running, healthy(replicas), outcome)
+    };
+    plan.changes.iter().map(row).collect()
+}
+
+/// Containers of services that the plan does not name.
+fn others(project: &Project, plan: &Plan) -> usize {
+    let named = |service: &str| plan.changes.iter().any(|change| change.service == service);
+    project
+        .replicas
+        .iter()
+        .filter(|(service, _)| !named(service))
+        .map(|(_, replicas)| replicas.len())
+        .sum()
 }
 
 /// A document as it is printed: indented, with a line end.

@@ -123,7 +123,7 @@ fn row(name: &str, declared: u32, replicas: &[Replica]) -> StatusService {
 pub fn queue(queue: &Queue, said: &Result<Depth, String>) -> StatusQueue {
     let depth = said.clone().unwrap_or_default();
     StatusQueue {
-        driver: queue.driver.as_str().to_owned(),
+        driver: queue.driver,
         name: queue.name.clone(),
         ready: depth.ready,
         unacknowledged: depth.unacknowledged,
@@ -149,8 +149,8 @@ fn container(replica: &Replica) -> StatusContainer {
         id: replica.id.clone(),
         name: replica.name.clone(),
         number: replica.number,
-        state: replica.state.as_str().into(),
-        health: replica.health.map(|health| health.as_str().into()),
+        state: replica.state,
+        health: replica.health,
         ports: replica.ports.clone(),
         restarts: replica.restarts,
         node: replica.node.clone(),

@@ -9,6 +9,8 @@ use super::grid::grid;
 use super::json::{ServiceState, Status, StatusContainer, StatusQueue, StatusService};
 use super::text::Paint;
 use crate::project::Project;
+use crate::project::observed::{Health, State};
+use crate::project::workload::DriverName;
 
 const HEADER: [&str; 7] = [
     "SERVICE", "REPLICAS", "HEALTHY", "STATE", "PORTS", "RESTARTS", "UPTIME",
@@ -86,9 +88,9 @@ pub fn queue(queue: &StatusQueue) -> String {
     if let Some(error) = &queue.error {
         return format!("{}: {error}", queue.name);
     }
-    let (ready, unacknowledged, running) = match queue.driver.as_str() {
-        "bullmq" => ("waiting", "unacknowledged", "active"),
-        "redis-stream" => ("lag", "pending", "running"),
+    let (ready, unacknowledged, running) = match queue.driver {
+        DriverName::Bullmq => ("waiting", "unacknowledged", "active"),
+        DriverName::RedisStream => ("lag", "pending", "running"),
         _ => ("ready", "unacknowledged", "running"),
     };
     let consumers = if queue.consumers == Some(1) {
@@ -133,10 +135,10 @@ fn paint_row(line: &str, paint: Paint) -> String {
         (ServiceState::Degraded, AnsiColor::Red),
         (ServiceState::Stopped, AnsiColor::BrightBlack),
     ] {
-        let plain = format!(" {} ", word.as_str());
+        let plain = format!(" {word} ");
         if let Some(at) = line.find(&plain) {
             let (before, after) = (&line[..=at], &line[at + plain.len() - 1..]);
-            return format!("{before}{}{after}", paint.with(color, word.as_str()));
+            return format!("{before}{}{after}", paint.with(color, &word.to_string()));
         }
     }
     line.to_owned()
@@ -153,16 +155,16 @@ fn replicas(service: &StatusService) -> String {
 }
 
 fn state(service: &StatusService) -> String {
-    let mut text = service.state.as_str().to_owned();
+    let mut text = service.state.to_string();
     if service.state == ServiceState::Ok && service.running == 0 {
         return format!("{text} (done)");
     }
-    let mut odd: Vec<(u32, &str)> = Vec::new();
+    let mut odd: Vec<(u32, String)> = Vec::new();
     for container in service.containers.iter().filter(|one| !one.leaving) {
-        let word = match (container.state.as_str(), container.health.as_deref()) {
-            ("running", Some("unhealthy")) => "unhealthy",
-            ("running", _) => continue,
-            (state, _) => state,
+        let word = match (container.state, container.health) {
+            (State::Running, Some(unwell @ Health::Unhealthy)) => unwell.to_string(),
+            (State::Running, _) => continue,
+            (state, _) => state.to_string(),
         };
         odd.push((container.number, word));
     }
@@ -171,7 +173,7 @@ fn state(service: &StatusService) -> String {
             .map(|(number, word)| format!("#{number} {word}"))
             .collect()
     } else {
-        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
         for (_, word) in odd {
             *counts.entry(word).or_default() += 1;
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::json::{Export, FindingItem, LeftAlone, Scale, ScaledService};
-use crate::apply::{Waiting, WaitingFor};
+use crate::apply::{Outcome, Waiting, WaitingFor};
 use crate::duration;
 use crate::engine::{Engine, steps};
 use crate::plan::{Plan, Remove, Start, Step};
+use crate::preflight::Severity;
 use crate::project::Project;
 
 /// Whether results are painted.
@@ -59,12 +60,16 @@ pub fn findings(findings: &[FindingItem], paint: Paint) -> String {
         ..
     } in findings
     {
-        let color = if severity == "error" {
+        let color = if *severity == Severity::Error {
             AnsiColor::Red
         } else {
             AnsiColor::Yellow
         };
-        let _ = writeln!(text, "{}[{rule}]: {message}", paint.with(color, severity));
+        let _ = writeln!(
+            text,
+            "{}[{rule}]: {message}",
+            paint.with(color, &severity.to_string())
+        );
         let _ = writeln!(text, "  hint: {hint}");
     }
     text
@@ -278,22 +283,22 @@ fn line(service: &ScaledService, paint: Paint) -> String {
         None => format!("{running} running"),
     };
     let took = duration::show(Duration::from_secs_f64(*seconds));
-    match service.outcome.as_str() {
-        "scaled" => format!(
+    match service.outcome {
+        Outcome::Scaled => format!(
             "{from} -> {to}  {} in {took} ({now})",
             paint.with(AnsiColor::Green, "scaled")
         ),
-        "unchanged" => format!(
+        Outcome::Unchanged => format!(
             "{to}  {} ({now})",
             paint.with(AnsiColor::BrightBlack, "unchanged")
         ),
-        "rolled_back" => format!(
+        Outcome::RolledBack => format!(
             "{from} -> {to}  {} ({now})",
             paint.with(AnsiColor::Red, "rolled back")
         ),
         other => format!(
             "{from} -> {to}  {} ({now})",
-            paint.with(AnsiColor::Red, other)
+            paint.with(AnsiColor::Red, &other.to_string())
         ),
     }
 }

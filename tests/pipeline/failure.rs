@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rscale::apply::{Aftermath, Event};
+use rscale::apply::{Aftermath, Event, Outcome};
 
 use super::agreed;
 use super::scenario::{Scenario, Story};
@@ -54,7 +54,7 @@ async fn a_crash_is_rolled_back_with_the_log_of_the_replica() {
         &story.told(),
     );
     as_before(&story);
-    let failure = story.scaled().failure.as_ref().unwrap();
+    let failure = story.scaled().failure().unwrap();
     assert_eq!(
         failure.logs,
         [("shop-web-3".to_owned(), "no such table".to_owned())]
@@ -94,9 +94,9 @@ async fn a_crash_while_it_is_watched_counts_even_after_others_are_ready() {
         .asks("web=3")
         .run()
         .await;
-    assert_eq!(story.scaled().document.outcome, "rolled_back");
+    assert_eq!(story.document().outcome.to_string(), "rolled_back");
     assert_eq!(
-        story.scaled().document.error.as_deref(),
+        story.document().error.as_deref(),
         Some("`shop-web-3` exited with code 0")
     );
     as_before(&story);
@@ -122,7 +122,7 @@ async fn a_replica_that_never_gets_healthy_is_given_up_after_the_wait_timeout() 
         .run()
         .await;
     assert_eq!(
-        story.scaled().document.error.as_deref(),
+        story.document().error.as_deref(),
         Some("`shop-web-2` is not healthy yet after 1m30s")
     );
     assert!((90..95).contains(&story.took.as_secs()), "{:?}", story.took);
@@ -214,11 +214,11 @@ async fn a_failure_of_one_service_takes_the_others_back_too() {
         &story.told(),
     );
     as_before(&story);
-    let services = &story.scaled().document.services;
+    let services = &story.document().services;
     assert!(
         services
             .iter()
-            .all(|service| service.outcome == "rolled_back")
+            .all(|service| service.outcome == Outcome::RolledBack)
     );
     assert!(
         services[0].error.is_none() && services[1].error.is_some(),
@@ -274,7 +274,7 @@ async fn a_dependency_that_was_started_along_goes_again() {
         .run()
         .await;
     assert_eq!(story.there(), "worker: 1 running\n");
-    assert_eq!(story.scaled().document.outcome, "rolled_back");
+    assert_eq!(story.document().outcome.to_string(), "rolled_back");
     story.keeps("worker");
 }
 
@@ -308,10 +308,7 @@ async fn keep_leaves_everything_for_inspection() {
         "failure/keep_leaves_everything_for_inspection",
         &story.told(),
     );
-    assert_eq!(
-        story.scaled().failure.as_ref().unwrap().aftermath,
-        Aftermath::Kept
-    );
+    assert_eq!(story.scaled().failure().unwrap().aftermath, Aftermath::Kept);
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,11 +325,14 @@ async fn a_rollback_that_fails_is_told_with_its_reason() {
         .await;
     let scaled = story.scaled();
     assert_eq!(
-        (scaled.document.outcome.as_str(), scaled.exit.code()),
+        (
+            story.document().outcome.to_string().as_str(),
+            scaled.exit().code()
+        ),
         ("failed", 1)
     );
     assert!(
-        matches!(&scaled.failure.as_ref().unwrap().aftermath, Aftermath::RollbackFailed(why) if !why.is_empty())
+        matches!(&scaled.failure().unwrap().aftermath, Aftermath::RollbackFailed(why) if !why.is_empty())
     );
 }
 
@@ -347,10 +347,7 @@ async fn a_replica_that_was_unhealthy_before_fails_the_run_but_rolls_nothing_bac
         "failure/a_replica_that_was_unhealthy_before_fails_the_run_but_rolls_nothing_back",
         &story.told(),
     );
-    assert_eq!(
-        story.scaled().failure.as_ref().unwrap().aftermath,
-        Aftermath::Kept
-    );
+    assert_eq!(story.scaled().failure().unwrap().aftermath, Aftermath::Kept);
     assert_eq!(story.there(), "worker: 1 running unhealthy, 2 running\n");
 }
 
@@ -365,7 +362,7 @@ async fn an_unsuccessful_look_is_told_and_rolled_back() {
         .asks("web=2")
         .run()
         .await;
-    assert_eq!(story.scaled().document.outcome, "rolled_back");
+    assert_eq!(story.document().outcome.to_string(), "rolled_back");
     as_before(&story);
 }
 
@@ -382,7 +379,7 @@ async fn a_replica_that_disappears_is_told() {
         .run()
         .await;
     assert_eq!(
-        story.scaled().document.error.as_deref(),
+        story.document().error.as_deref(),
         Some("`web` has 1 of the 2 replicas wanted")
     );
     as_before(&story);
@@ -402,7 +399,7 @@ async fn a_hook_that_fails_keeps_the_replica() {
         .run()
         .await;
     assert_eq!(story.there(), "worker: 1 running, 2 running\n");
-    let error = story.scaled().document.error.as_deref().unwrap();
+    let error = story.scaled().why().unwrap();
     assert!(
         error.starts_with("a pre_stop hook failed in `shop-worker-2`: "),
         "{error}"
@@ -442,7 +439,7 @@ async fn a_hook_that_fails_does_not_hold_up_a_rollback() {
         .asks("worker=3")
         .run()
         .await;
-    assert_eq!(story.scaled().document.outcome, "rolled_back");
+    assert_eq!(story.document().outcome.to_string(), "rolled_back");
     assert_eq!(story.there(), "worker: 1 running\n");
     story.keeps("worker");
 }
@@ -460,7 +457,7 @@ async fn a_rollback_brings_back_what_it_can() {
         .with(|scaling| scaling.plan.step = Some(1))
         .run()
         .await;
-    let aftermath = &story.scaled().failure.as_ref().unwrap().aftermath;
+    let aftermath = &story.scaled().failure().unwrap().aftermath;
     assert!(
         matches!(aftermath, Aftermath::RollbackFailed(_)),
         "{aftermath:?}"
@@ -483,7 +480,7 @@ async fn what_appears_after_a_failed_up_is_removed_too() {
         .asks("web=4")
         .run()
         .await;
-    assert_eq!(story.scaled().document.outcome, "rolled_back");
+    assert_eq!(story.document().outcome.to_string(), "rolled_back");
     let removed: Vec<&str> = story.changes().into_iter().skip(1).collect();
     assert_eq!(
         removed,

@@ -24,7 +24,10 @@ fn shop() -> Scenario {
 fn as_before(story: &Story) {
     let scaled = story.scaled();
     assert_eq!(
-        (scaled.document.outcome.as_str(), scaled.exit.code()),
+        (
+            story.document().outcome.to_string().as_str(),
+            scaled.exit().code()
+        ),
         ("interrupted", 130),
         "{}",
         story.told()
@@ -84,7 +87,7 @@ async fn while_replicas_are_stopped_they_come_back() {
         "interruption/while_replicas_are_stopped_they_come_back",
         &story.told(),
     );
-    assert_eq!(story.scaled().exit.code(), 130);
+    assert_eq!(story.scaled().exit().code(), 130);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,8 +115,8 @@ async fn with_keep_it_stays_as_it_is() {
     );
     assert_eq!(
         (
-            story.scaled().document.outcome.as_str(),
-            story.scaled().exit.code()
+            story.document().outcome.to_string().as_str(),
+            story.scaled().exit().code()
         ),
         ("interrupted", 130)
     );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rscale::commands::selection::Asked;
+use rscale::pipeline::selection::Asked;
 use rscale::project::target::Count;
 
 use super::agreed;
@@ -256,8 +256,8 @@ async fn health_is_waited_for() {
         .asks("worker=2")
         .run()
         .await;
-    assert_eq!(story.scaled().document.outcome, "scaled");
-    assert_eq!(story.scaled().document.services[0].healthy, Some(1));
+    assert_eq!(story.document().outcome.to_string(), "scaled");
+    assert_eq!(story.document().services[0].healthy, Some(1));
     assert!((40..45).contains(&story.took.as_secs()), "{:?}", story.took);
 }
 
@@ -277,7 +277,7 @@ async fn without_waiting_it_returns_at_once() {
 async fn nothing_to_do_runs_nothing_that_changes() {
     let story = shop().asks("web=1 worker=3").run().await;
     assert_eq!(story.did, Vec::<String>::new());
-    assert_eq!(story.scaled().document.outcome, "unchanged");
+    assert_eq!(story.document().outcome.to_string(), "unchanged");
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,9 +318,8 @@ services:
         "order/all_that_can_be_scaled_is_scaled_in_one_call",
         &story.told(),
     );
-    let left_alone: Vec<&str> = story
-        .scaled()
-        .document
+    let document = story.document();
+    let left_alone: Vec<&str> = document
         .left_alone
         .iter()
         .map(|item| item.name.as_str())
@@ -368,15 +367,15 @@ async fn a_dry_run_tells_the_very_commands() {
         );
         assert_eq!(planned.after.len(), planned.before.len());
         let done = scenario(asks).run().await;
-        assert_eq!(done.scaled().document.outcome, "scaled", "{asks}");
+        assert_eq!(done.document().outcome.to_string(), "scaled", "{asks}");
         assert!(!done.changes().is_empty());
         assert_eq!(
-            planned.scaled().document.commands,
+            planned.document().commands,
             done.changes(),
             "{asks}: planned (left), done (right)"
         );
         assert_eq!(
-            done.scaled().document.commands,
+            done.document().commands,
             done.changes(),
             "{asks}: told (left), done (right)"
         );
@@ -392,7 +391,7 @@ async fn the_time_of_a_service_is_its_own() {
         .run()
         .await;
     let seconds = |name: &str| {
-        let services = &story.scaled().document.services;
+        let services = &story.document().services;
         services
             .iter()
             .find(|one| one.name == name)

@@ -126,7 +126,7 @@ async fn a_drain_that_fails_stops_the_scale_down_and_nothing_goes() {
         &story.told(),
     );
     story.keeps("web");
-    let error = &story.scaled().failure.as_ref().unwrap().error;
+    let error = &story.scaled().failure().unwrap().error;
     assert_eq!(error.detail.as_deref(), Some("no such thing"));
     assert_eq!(
         error.hints,
@@ -158,7 +158,7 @@ async fn replicas_that_stay_after_all_take_work_again() {
         Some(&"docker exec shop-web-3 rm -f /tmp/draining"),
         "{changes:?}"
     );
-    let hints = &story.scaled().failure.as_ref().unwrap().error.hints;
+    let hints = &story.scaled().failure().unwrap().error.hints;
     assert_eq!(hints.len(), 1, "{hints:?}");
 }
 
@@ -188,7 +188,7 @@ async fn a_drain_that_fails_keeps_the_replicas_of_other_services_as_well() {
         .asks("web=1 worker=1")
         .run()
         .await;
-    assert_eq!(story.scaled().exit.code(), 1);
+    assert_eq!(story.scaled().exit().code(), 1);
     assert!(!story.told().contains("docker stop"), "{}", story.told());
     story.keeps("web");
     story.keeps("worker");
@@ -217,7 +217,7 @@ async fn a_replica_that_ended_meanwhile_needs_no_drain() {
         ..fails("shop-web-2 touch")
     };
     let story = shop(2).fault(gone).asks("web=1").run().await;
-    assert_eq!(story.scaled().exit.code(), 0, "{}", story.told());
+    assert_eq!(story.scaled().exit().code(), 0, "{}", story.told());
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,12 +228,12 @@ async fn interrupted_while_it_drains_nothing_goes() {
         .run()
         .await;
     let scaled = story.scaled();
-    assert_eq!(scaled.exit.code(), 130, "{}", story.told());
+    assert_eq!(scaled.exit().code(), 130, "{}", story.told());
     assert!(!story.told().contains("docker stop"), "{}", story.told());
     // It does not rest for the drain's 5 seconds before it gives up.
     assert!(story.took < Duration::from_secs(5), "{:?}", story.took);
     story.keeps("web");
-    let hints = &scaled.failure.as_ref().unwrap().error.hints;
+    let hints = &scaled.failure().unwrap().error.hints;
     assert!(
         hints.iter().any(|hint| hint.contains("docker restart")),
         "{hints:?}"
@@ -247,7 +247,7 @@ async fn a_refresh_that_fails_fails_the_run_and_rolls_nothing_back() {
         "policy/a_refresh_that_fails_fails_the_run_and_rolls_nothing_back",
         &story.told(),
     );
-    let failure = story.scaled().failure.as_ref().unwrap();
+    let failure = story.scaled().failure().unwrap();
     assert_eq!(failure.aftermath, Aftermath::Kept);
     assert_eq!(failure.error.detail.as_deref(), Some("no such thing"));
     assert!(
@@ -265,7 +265,7 @@ async fn a_refresh_that_fails_keeps_further_waves_from_going() {
         .with(|scaling| scaling.plan.step = Some(1))
         .run()
         .await;
-    assert_eq!(story.scaled().exit.code(), 1);
+    assert_eq!(story.scaled().exit().code(), 1);
     assert!(
         story.there().contains("web: 1 running, 2 running\n"),
         "{}",
@@ -295,7 +295,7 @@ async fn what_a_roll_back_takes_away_goes_whatever_its_drain_says() {
         .asks("web=3")
         .run()
         .await;
-    let failure = story.scaled().failure.as_ref().unwrap();
+    let failure = story.scaled().failure().unwrap();
     assert_eq!(failure.aftermath, Aftermath::RolledBack);
     story.keeps("web");
 }
@@ -308,7 +308,7 @@ async fn a_dry_run_shows_drain_and_refresh_and_runs_neither() {
         .run()
         .await;
     assert!(story.changes().is_empty());
-    let commands = &story.scaled().document.commands;
+    let commands = &story.document().commands;
     assert_eq!(commands[0], "docker exec shop-web-2 touch /tmp/draining");
     assert_eq!(
         commands[3],
@@ -325,7 +325,7 @@ async fn a_balancer_that_does_not_run_is_a_word_and_no_failure_when_forced() {
         .with(|scaling| scaling.force = true)
         .run()
         .await;
-    assert_eq!(story.scaled().exit.code(), 0, "{}", story.told());
+    assert_eq!(story.scaled().exit().code(), 0, "{}", story.told());
     let noted =
         |event: &Event| matches!(event, Event::Note(note) if note.contains("`front` does not run"));
     assert!(story.events.iter().any(noted), "{:?}", story.events);

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rscale::apply::{ApplyOptions, Event};
-use rscale::commands::scaling::{Scaled, Scaling, scale};
-use rscale::commands::selection::Asked;
-use rscale::commands::surroundings::HostFacts;
 use rscale::engine::compose::{Compose, Generation};
 use rscale::error::Error;
 use rscale::exec::recording::RecordingExecutor;
 use rscale::gather::Reach;
 use rscale::lock::{Attempt, Holder, ProjectLock, attempt, path_of};
+use rscale::pipeline::scaling::{Scaled, Scaling, scale};
+use rscale::pipeline::selection::Asked;
+use rscale::pipeline::surroundings::HostFacts;
 use rscale::plan::PlanOptions;
 use rscale::project::target::Targets;
+use rscale::report::json;
 use tempfile::TempDir;
 
 use super::simulation::{Fate, Fault, Simulation};
@@ -187,6 +188,11 @@ impl Story {
             .unwrap_or_else(|| panic!("it came to no result: {:?}", self.error))
     }
 
+    /// What is printed of it.
+    pub fn document(&self) -> json::Scale {
+        json::Scale::of(self.scaled(), "compose")
+    }
+
     /// The changing commands alone.
     pub fn changes(&self) -> Vec<&str> {
         self.did
@@ -203,7 +209,7 @@ impl Story {
 
     /// What was done, how it ended, what is there: for snapshots.
     pub fn told(&self) -> String {
-        let Scaled { document, exit, .. } = self.scaled();
+        let (document, exit) = (self.document(), self.scaled().exit());
         let mut lines = self.did.clone();
         lines.push(format!("= {}, exit {}", document.outcome, exit.code()));
         lines.extend(document.error.iter().map(|error| format!("! {error}")));

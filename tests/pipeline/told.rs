@@ -8,15 +8,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rscale::apply::{ApplyOptions, Event};
-use rscale::commands::scaling::{Scaled, Scaling, scale};
-use rscale::commands::selection::Asked;
-use rscale::commands::surroundings::HostFacts;
 use rscale::engine::swarm::Swarm;
 use rscale::exec::CommandSpec;
 use rscale::exec::recording::RecordingExecutor;
 use rscale::gather::Reach;
+use rscale::pipeline::scaling::{Scaled, Scaling, scale};
+use rscale::pipeline::selection::Asked;
+use rscale::pipeline::surroundings::HostFacts;
 use rscale::plan::PlanOptions;
 use rscale::project::target::Targets;
+use rscale::report::json;
 use tokio::time::Instant;
 
 /// How long a task takes to run, and one that is told to go to end.
@@ -280,12 +281,16 @@ impl Stage {
 }
 
 impl Story {
-    fn outcome(&self) -> (&str, u8) {
-        (&self.scaled.document.outcome, self.scaled.exit.code())
+    fn document(&self) -> json::Scale {
+        json::Scale::of(&self.scaled, "swarm")
     }
 
-    fn error(&self) -> &str {
-        self.scaled.document.error.as_deref().unwrap_or_default()
+    fn outcome(&self) -> (String, u8) {
+        (self.scaled.outcome().to_string(), self.scaled.exit().code())
+    }
+
+    fn error(&self) -> String {
+        self.scaled.why().unwrap_or_default().to_owned()
     }
 }
 
@@ -294,11 +299,16 @@ async fn what_grows_is_told_and_verified_before_what_shrinks() {
     let story = Stage::new(&[("web", 1), ("worker", 3)])
         .asks(&["web=3", "worker=1"], true)
         .await;
-    assert_eq!(story.outcome(), ("scaled", 0), "{}", story.error());
+    assert_eq!(
+        story.outcome(),
+        ("scaled".to_owned(), 0),
+        "{}",
+        story.error()
+    );
     assert_eq!(story.told, ["shop_web=3", "shop_worker=1"]);
     let least = START + Duration::from_secs(1) + END;
     assert!(story.took >= least, "{:?} is too short", story.took);
-    let services = &story.scaled.document.services;
+    let services = &story.document().services;
     let said: Vec<_> = services
         .iter()
         .map(|one| (one.running, one.created.len(), one.removed.len()))
@@ -320,14 +330,14 @@ async fn new_replicas_that_crash_again_and_again_are_told_back_with_their_log() 
             .asks(&["new=2"], true)
             .await
     };
-    assert_eq!(story.outcome(), ("rolled_back", 1));
+    assert_eq!(story.outcome(), ("rolled_back".to_owned(), 1));
     assert_eq!(story.told, ["shop_new=2", "shop_new=0"]);
     assert!(
         story.error().contains("non-zero exit (3)"),
         "{}",
         story.error()
     );
-    let failure = story.scaled.failure.as_ref().unwrap();
+    let failure = story.scaled.failure().unwrap();
     assert_eq!(failure.logs[0].1, "boom");
     assert!(story.took < Duration::from_secs(10), "{:?}", story.took);
 }
@@ -336,7 +346,7 @@ async fn new_replicas_that_crash_again_and_again_are_told_back_with_their_log() 
 async fn what_no_node_has_room_for_is_told_back_after_the_wait_timeout() {
     let stage = Stage::new(&[("web", 1), ("big", 0)]).fate("big", Fate::Pends);
     let story = stage.asks(&["big=2"], true).await;
-    assert_eq!(story.outcome(), ("rolled_back", 1));
+    assert_eq!(story.outcome(), ("rolled_back".to_owned(), 1));
     assert!(
         story.error().contains("insufficient memory on 2 nodes") && story.error().contains("30s"),
         "{}",
@@ -349,7 +359,7 @@ async fn what_no_node_has_room_for_is_told_back_after_the_wait_timeout() {
 async fn a_count_that_somebody_else_set_meanwhile_is_reported_and_left_alone() {
     let stage = Stage::new(&[("web", 1), ("worker", 1)]).intruder("web", 5);
     let story = stage.asks(&["web=3", "worker=2"], true).await;
-    assert_eq!(story.scaled.exit.code(), 1);
+    assert_eq!(story.scaled.exit().code(), 1);
     assert!(
         story.error().contains("`web`") && story.error().contains('5'),
         "{}",
@@ -364,7 +374,7 @@ async fn ctrl_c_while_replicas_come_up_tells_the_former_counts() {
     let stage = Stage::new(&[("web", 2)]);
     stage.executor.interrupt_at("service scale");
     let story = stage.asks(&["web=6"], true).await;
-    assert_eq!(story.outcome(), ("interrupted", 130));
+    assert_eq!(story.outcome(), ("interrupted".to_owned(), 130));
     assert_eq!(story.told, ["shop_web=6", "shop_web=2"]);
 }
 
@@ -372,7 +382,12 @@ async fn ctrl_c_while_replicas_come_up_tells_the_former_counts() {
 async fn replicas_that_do_not_end_are_told_of_and_no_failure() {
     let stage = Stage::new(&[("web", 3)]).fate("web", Fate::Stays);
     let story = stage.asks(&["web=1"], true).await;
-    assert_eq!(story.outcome(), ("scaled", 0), "{}", story.error());
+    assert_eq!(
+        story.outcome(),
+        ("scaled".to_owned(), 0),
+        "{}",
+        story.error()
+    );
     let note = story.notes.iter().find(|note| note.contains("not ended"));
     assert!(
         note.is_some_and(|note| note.contains("shop_web.2")),
@@ -385,7 +400,7 @@ async fn replicas_that_do_not_end_are_told_of_and_no_failure() {
 async fn without_waiting_nothing_is_verified() {
     let stage = Stage::new(&[("web", 1)]).fate("web", Fate::Pends);
     let story = stage.asks(&["web=4"], false).await;
-    assert_eq!(story.outcome(), ("scaled", 0));
+    assert_eq!(story.outcome(), ("scaled".to_owned(), 0));
     assert!(story.took < Duration::from_millis(50), "{:?}", story.took);
 }
 
@@ -393,7 +408,12 @@ async fn without_waiting_nothing_is_verified() {
 async fn what_kept_failing_before_is_no_failure_of_this_scale() {
     let stage = Stage::new(&[("web", 1), ("sick", 1)]).fate("sick", Fate::Crashes);
     let story = stage.asks(&["web=2"], true).await;
-    assert_eq!(story.outcome(), ("scaled", 0), "{}", story.error());
+    assert_eq!(
+        story.outcome(),
+        ("scaled".to_owned(), 0),
+        "{}",
+        story.error()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -402,7 +422,7 @@ async fn failures_of_an_earlier_run_are_not_counted_again() {
     stage.swarm.borrow_mut().log = "boom\n".into();
     for run in 1..=2 {
         let story = stage.asks(&["new=1"], true).await;
-        assert_eq!(story.outcome(), ("rolled_back", 1), "run {run}");
+        assert_eq!(story.outcome(), ("rolled_back".to_owned(), 1), "run {run}");
         // Not that it restarted so often already: this run's own failure, whose log there is.
         let why = story.error();
         assert!(why.contains("non-zero exit (3)"), "run {run}: {why}");

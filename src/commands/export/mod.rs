@@ -11,7 +11,7 @@ use crate::engine::compose::Compose;
 use crate::error::{Error, Exit, Result};
 use crate::exec::CommandSpec;
 use crate::export::kubernetes::{self, Overlay};
-use crate::export::{Exported, Source, Warning, resolved, swarm};
+use crate::export::{Exported, Source, Target, Warning, resolved, swarm};
 use crate::report::json::{self, ExportWarning, ExportedFile};
 use crate::report::text;
 use crate::ui::{Format, Ui};
@@ -69,7 +69,7 @@ pub async fn run(session: &Session<'_>, args: &ExportArgs) -> Result<Exit> {
         schema: json::SCHEMA,
         project: project.name().to_owned(),
         engine: reach.engine.name().to_owned(),
-        target: name(args.target).to_owned(),
+        target: target(args.target),
         files: files(&exported, &path),
         checked_by: checked.by().map(str::to_owned),
         warnings: exported.warnings.iter().map(ExportWarning::from).collect(),
@@ -78,15 +78,15 @@ pub async fn run(session: &Session<'_>, args: &ExportArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn name(target: ExportTarget) -> &'static str {
-    match target {
-        ExportTarget::Swarm => "swarm",
-        ExportTarget::Kubernetes => "kubernetes",
+fn target(typed: ExportTarget) -> Target {
+    match typed {
+        ExportTarget::Swarm => Target::Swarm,
+        ExportTarget::Kubernetes => Target::Kubernetes,
     }
 }
 
 fn output(args: &ExportArgs) -> PathBuf {
-    let own = || name(args.target).into();
+    let own = || target(args.target).to_string().into();
     args.output.clone().unwrap_or_else(own)
 }
 

@@ -10,8 +10,6 @@ use super::{amount, files, show};
 use crate::apply::ApplyOptions;
 use crate::cli::{self, SweepArgs};
 use crate::commands::scale::host_facts;
-use crate::commands::scaling::{self, Scaled, Scaling};
-use crate::commands::selection::{Asked, known_services};
 use crate::commands::session::Session;
 use crate::error::{Error, Exit, Kind, Result};
 use crate::exec::Executor;
@@ -22,6 +20,8 @@ use crate::load::result::{LoadTest, Sweep};
 use crate::load::run::{LoadEvent, Warmup};
 use crate::load::site::Site;
 use crate::load::sweep::{self, Counts, SweepMode};
+use crate::pipeline::scaling::{self, Scaled, Scaling};
+use crate::pipeline::selection::{Asked, known_services};
 use crate::plan::PlanOptions;
 use crate::project::target::{Count, Targets};
 use crate::project::workload::TaskType;
@@ -155,7 +155,7 @@ impl Sweeping<'_> {
             let scaled = self
                 .scale(self.session.executor, point, false, false)
                 .await?;
-            if let Some(error) = failure(scaled, point) {
+            if let Some(error) = failure(&scaled, point) {
                 return Err(error);
             }
             ui.clear_bars();
@@ -265,7 +265,7 @@ impl Sweeping<'_> {
         // A policy must not keep the counts from being what they were.
         let scaled = self.scale(&executor, before, false, true).await;
         let failed = match scaled {
-            Ok(scaled) => failure(scaled, before),
+            Ok(scaled) => failure(&scaled, before),
             Err(error) => Some(error),
         };
         match failed {
@@ -344,28 +344,22 @@ fn of_swept(types: &[TaskType], point: &Counts) -> Vec<TaskType> {
 
 /// Why the preflight refuses a point.
 fn refusal(scaled: &Scaled, point: &Counts) -> Option<Error> {
-    if scaled.exit != Exit::Refused {
+    if !scaled.is_refused() {
         return None;
     }
     let name = sweep::typed(point);
-    let why = scaled.document.error.clone().unwrap_or_default();
+    let why = scaled.why().unwrap_or_default();
     let error = Error::new(Kind::Refused, format!("{name} would be refused: {why}"));
-    let hint = scaled
-        .document
-        .findings
-        .iter()
-        .find(|finding| finding.severity == "error")
-        .map(|finding| finding.hint.clone());
-    Some(error.hints(hint))
+    Some(error.hints(scaled.refusal().map(|finding| finding.hint.clone())))
 }
 
 /// Why a scale did not get to its counts.
-fn failure(scaled: Scaled, point: &Counts) -> Option<Error> {
-    if let Some(refused) = refusal(&scaled, point) {
+fn failure(scaled: &Scaled, point: &Counts) -> Option<Error> {
+    if let Some(refused) = refusal(scaled, point) {
         return Some(refused);
     }
-    scaled.failure.map(|failure| {
-        let mut error = failure.error;
+    scaled.failure().map(|failure| {
+        let mut error = failure.error.clone();
         for (name, log) in &failure.logs {
             error = error.detail(format!("last lines of {name}:\n{log}"));
         }

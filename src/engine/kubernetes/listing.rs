@@ -225,23 +225,17 @@ mod tests {
         let states = sample("kubernetes-1.36/states");
         let mut health: Vec<_> = of(&states, "probed")
             .iter()
-            .map(|one| {
-                (
-                    one.state,
-                    one.health.map(Health::as_str),
-                    one.reason.as_deref(),
-                )
-            })
+            .map(|one| (one.state, one.health, one.reason.as_deref()))
             .collect();
         health.sort();
         assert_eq!(
             health,
             [
                 (State::Created, None, Some("is in ContainerCreating")),
-                (State::Running, Some("healthy"), None),
+                (State::Running, Some(Health::Healthy), None),
                 (
                     State::Running,
-                    Some("unhealthy"),
+                    Some(Health::Unhealthy),
                     Some("is not ready any more")
                 ),
             ]

@@ -288,7 +288,7 @@ mod tests {
         let word = |one: &&Replica| {
             let leaves = if one.leaving { " leaves" } else { "" };
             let node = one.node.as_deref().unwrap_or("-");
-            format!("{} {}{leaves} {node}", one.name, one.state.as_str())
+            format!("{} {}{leaves} {node}", one.name, one.state)
         };
         of(observed, service).iter().map(word).collect()
     }

@@ -314,7 +314,7 @@ fn facts(task: &TaskResult) -> String {
         .map(|service| format!(", done by {}", escape(service)));
     parts.push(format!(
         "{}{}{}",
-        escape(&task.driver),
+        task.driver,
         queue.unwrap_or_default(),
         service.unwrap_or_default()
     ));

@@ -5,6 +5,7 @@ use rscale::load::result::{
     ErrorCount, LoadTest, ReplicaShare, ServiceCount, Sweep, TaskResult, Timeline,
 };
 use rscale::load::sweep::{Counts, document};
+use rscale::project::workload::DriverName;
 
 /// Would run, or break out of its place, if it were not escaped.
 pub const HARMFUL: &str = r#"<script>document.title="harmed"</script>"><img src=x onerror='document.title="harmed"'>&amp;"#;
@@ -41,7 +42,7 @@ fn task(name: &str, mean: f64, count: u32, noise: &mut Noise) -> TaskResult {
         .collect();
     TaskResult {
         name: name.to_owned(),
-        driver: "celery".into(),
+        driver: DriverName::Celery,
         queue: Some(format!("queue_{}", name.to_lowercase().replace(' ', "_"))),
         service: Some("worker-a".into()),
         sent: u64::from(count),
@@ -142,7 +143,6 @@ pub fn harmful() -> LoadTest {
     run.missed_thresholds = vec![text()];
     for task in &mut run.tasks {
         task.name = text();
-        task.driver = text();
         task.queue = Some(text());
         task.service = Some(text());
     }

@@ -1,23 +1,19 @@
 //! The stages of a scale, from request to result: project, lock, preflight, plan, apply.
-//!
-//! Prints nothing, so that the whole pipeline runs in tests on a recording executor.
 
 use std::time::Duration;
 
 use super::locking::{Purpose, read_locked};
 use super::queues::mark_busy;
-use super::selection::{Asked, wish};
+use super::selection::{Asked, LeftAlone, wish};
 use super::surroundings::{HostFacts, surroundings};
-use crate::apply::{Aftermath, ApplyOptions, Event, Failure, Outcome, Run, count, healthy};
+use crate::apply::{Aftermath, Applied, ApplyOptions, Event, Failure, Outcome, Run};
 use crate::engine::Control;
 use crate::engine::steps::commands;
 use crate::error::{Error, Exit, Result};
 use crate::gather::Reach;
-use crate::plan::{Change, Plan, PlanOptions, plan, told};
+use crate::plan::{Plan, PlanOptions, plan, told};
 use crate::preflight::{self, Finding, Question, Severity};
 use crate::project::Project;
-use crate::project::observed::Replica;
-use crate::report::json::{LeftAlone, Scale, ScaledService, UntouchedContainers};
 
 /// A scale, as a request that knows nothing of how it was typed.
 #[derive(Debug)]
@@ -44,12 +40,80 @@ impl Scaling {
 /// What came of it.
 #[derive(Debug)]
 pub struct Scaled {
-    pub exit: Exit,
-    pub document: Scale,
-    pub findings: Vec<Finding>,
-    pub failure: Option<Failure>,
     pub project: Project,
     pub plan: Plan,
+    pub findings: Vec<Finding>,
+    pub left_alone: Vec<LeftAlone>,
+    pub dry_run: bool,
+    pub ending: Ending,
+}
+
+/// How far a scale went.
+#[derive(Debug)]
+pub enum Ending {
+    /// The preflight refuses it: nothing was touched.
+    Refused,
+    /// It is a dry run: these commands would be run.
+    Planned { commands: Vec<String> },
+    /// The plan was carried out, or rolled back.
+    Applied {
+        applied: Box<Applied>,
+        interrupted: bool,
+    },
+}
+
+impl Scaled {
+    pub fn is_refused(&self) -> bool {
+        matches!(self.ending, Ending::Refused)
+    }
+
+    /// What the preflight refuses it for.
+    pub fn refusal(&self) -> Option<&Finding> {
+        let mut findings = self.findings.iter();
+        findings.find(|finding| finding.severity == Severity::Error && self.is_refused())
+    }
+
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.ending {
+            Ending::Applied { applied, .. } => applied.failure.as_ref(),
+            Ending::Refused | Ending::Planned { .. } => None,
+        }
+    }
+
+    /// Why it did not come to what was asked for.
+    pub fn why(&self) -> Option<&str> {
+        let failure = self.failure().map(|failure| &failure.error.message);
+        let refusal = self.refusal().map(|finding| &finding.message);
+        failure.or(refusal).map(String::as_str)
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        match &self.ending {
+            Ending::Refused => Outcome::Refused,
+            _ if self.failure().is_none() && self.plan.is_empty() => Outcome::Unchanged,
+            Ending::Planned { .. } => Outcome::Planned,
+            Ending::Applied { applied, .. } => match &applied.failure {
+                None => Outcome::Scaled,
+                Some(failure) if failure.error.is_interrupted() => Outcome::Interrupted,
+                Some(failure) if failure.aftermath == Aftermath::RolledBack => Outcome::RolledBack,
+                Some(_) => Outcome::Failed,
+            },
+        }
+    }
+
+    pub fn exit(&self) -> Exit {
+        match &self.ending {
+            Ending::Refused => Exit::Refused,
+            Ending::Planned { .. } => Exit::Done,
+            Ending::Applied {
+                interrupted: true, ..
+            } => Exit::Interrupted,
+            Ending::Applied { applied, .. } => {
+                let failure = applied.failure.as_ref();
+                failure.map_or(Exit::Done, |failure| failure.error.exit())
+            }
+        }
+    }
 }
 
 /// Goes through the stages.
@@ -147,96 +211,41 @@ impl Prepared {
         })
     }
 
-    fn document(&self, reach: Reach<'_>, dry_run: bool, outcome: Outcome) -> Scale {
-        let (project, engine) = (self.project.name(), reach.engine.name());
-        Scale {
-            left_alone: self.left_alone.clone(),
-            ..Scale::new(project, engine, dry_run, outcome, &self.findings)
-        }
-    }
-
     /// The result of a scale that is refused or only asked about.
     fn held_back(self, reach: Reach<'_>, dry_run: bool) -> Scaled {
-        let error = self
-            .findings
-            .iter()
-            .find(|finding| finding.severity == Severity::Error);
-        let (exit, outcome) = match error {
-            Some(_) => (Exit::Refused, Outcome::Refused),
-            None if self.plan.is_empty() => (Exit::Done, Outcome::Unchanged),
-            None => (Exit::Done, Outcome::Planned),
+        let ending = if preflight::refuses(&self.findings) {
+            Ending::Refused
+        } else {
+            let steps = self.plan.steps.iter();
+            let commands = steps.flat_map(|step| commands(&self.project, step, reach.engine));
+            Ending::Planned {
+                commands: commands.collect(),
+            }
         };
-        let steps = self.plan.steps.iter().filter(|_| error.is_none());
-        let document = Scale {
-            error: error.map(|finding| finding.message.clone()),
-            services: not_run(&self.project, &self.plan, outcome),
-            untouched: UntouchedContainers {
-                containers: others(&self.project, &self.plan),
-                changed: Vec::new(),
-            },
-            commands: steps
-                .flat_map(|step| commands(&self.project, step, reach.engine))
-                .collect(),
-            ..self.document(reach, dry_run, outcome)
-        };
-        Scaled {
-            exit,
-            document,
-            findings: self.findings,
-            failure: None,
-            project: self.project,
-            plan: self.plan,
-        }
+        self.ended(dry_run, ending)
     }
 
     async fn carry_out(self, reach: Reach<'_>, scaling: &Scaling, emit: &dyn Fn(Event)) -> Scaled {
         let run = Run::new(reach, &self.project, &self.plan, scaling.apply, emit);
         let applied = run.apply().await;
         let interrupted = reach.executor.interrupted();
-        let (exit, outcome) = ending(&self.plan, applied.failure.as_ref(), interrupted);
+        self.ended(
+            false,
+            Ending::Applied {
+                applied: Box::new(applied),
+                interrupted,
+            },
+        )
+    }
+
+    fn ended(self, dry_run: bool, ending: Ending) -> Scaled {
         Scaled {
-            exit,
-            document: self.document(reach, false, outcome).with_result(&applied),
-            findings: self.findings,
-            failure: applied.failure,
             project: self.project,
             plan: self.plan,
+            findings: self.findings,
+            left_alone: self.left_alone,
+            dry_run,
+            ending,
         }
     }
-}
-
-fn ending(plan: &Plan, failure: Option<&Failure>, interrupted: bool) -> (Exit, Outcome) {
-    let outcome = match failure {
-        None if plan.is_empty() => Outcome::Unchanged,
-        None => Outcome::Scaled,
-        Some(failure) if failure.error.is_interrupted() => Outcome::Interrupted,
-        Some(failure) if failure.aftermath == Aftermath::RolledBack => Outcome::RolledBack,
-        Some(_) => Outcome::Failed,
-    };
-    let exit = match failure {
-        _ if interrupted => Exit::Interrupted,
-        None => Exit::Done,
-        Some(failure) => failure.error.exit(),
-    };
-    (exit, outcome)
-}
-
-fn not_run(project: &Project, plan: &Plan, outcome: Outcome) -> Vec<ScaledService> {
-    let row = |change: &Change| {
-        let replicas = project.replicas(&change.service);
-        let running = count(replicas, Replica::is_running);
-        ScaledService::not_run(change, running, healthy(replicas), outcome)
-    };
-    plan.changes.iter().map(row).collect()
-}
-
-/// Containers of services that the plan does not name.
-fn others(project: &Project, plan: &Plan) -> usize {
-    let named = |service: &str| plan.changes.iter().any(|change| change.service == service);
-    project
-        .replicas
-        .iter()
-        .filter(|(service, _)| !named(service))
-        .map(|(_, replicas)| replicas.len())
-        .sum()
 }

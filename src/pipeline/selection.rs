@@ -9,7 +9,6 @@ use crate::preflight::{self, Bare, Finding, Rule, Severity};
 use crate::project::Project;
 use crate::project::declared::Declared;
 use crate::project::target::{Count, Targets};
-use crate::report::json::LeftAlone;
 use crate::suggest;
 
 /// Which services.
@@ -21,6 +20,13 @@ pub enum Asked {
         only: Vec<String>,
         except: Vec<String>,
     },
+}
+
+/// A service that `scale-all` does not scale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftAlone {
+    pub service: String,
+    pub reason: String,
 }
 
 /// Refuses names that are not in the file.
@@ -104,7 +110,7 @@ fn everything(
         let resolved = wanted.resolve(project.count(name));
         match reason_to_leave_alone(project, &bare, name, resolved) {
             Some(reason) => left_alone.push(LeftAlone {
-                name: name.clone(),
+                service: name.clone(),
                 reason,
             }),
             None => {
