@@ -9,22 +9,42 @@
 //! steps into commands and output into the model. I/O: `commands` and `apply` through an `exec::Executor`,
 //! `exec::host`, `lock` and `ui`, which is the only printer.
 
-pub mod apply;
+mod apply;
 pub mod cli;
 pub mod commands;
-pub mod duration;
-pub mod engine;
+mod duration;
+mod engine;
 pub mod error;
-pub mod exec;
-pub mod export;
-pub mod gather;
-pub mod load;
-pub mod lock;
-pub mod pipeline;
-pub mod plan;
-pub mod preflight;
-pub mod project;
-pub mod report;
-pub mod suggest;
-pub mod ui;
+mod exec;
+mod export;
+mod gather;
+mod load;
+mod lock;
+mod pipeline;
+mod plan;
+mod preflight;
+mod project;
+mod report;
+mod suggest;
+mod ui;
 mod words;
+
+/// What the tests beside the crate look into; no part of its interface.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::load::distribution::{Distribution, histogram};
+    /// Documents of load tests.
+    pub mod result {
+        pub use crate::load::result::*;
+    }
+    pub use crate::load::sweep::{Counts, document};
+    /// The lock of a project.
+    pub mod lock {
+        pub use crate::lock::{Attempt, Holder, attempt, path_of};
+    }
+    pub use crate::project::workload::DriverName;
+    /// Pages.
+    pub mod html {
+        pub use crate::report::html::{load_test, sweep};
+    }
+}

@@ -99,6 +99,7 @@ impl Ui {
     }
 
     /// Columns of the terminal that results go to; `None` when they go elsewhere.
+    #[expect(clippy::unused_self, reason = "who asks has a Ui, not a stream")]
     pub fn width(&self) -> Option<u16> {
         let stdout = io::stdout();
         let columns = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0);
@@ -121,6 +122,7 @@ impl Ui {
     }
 
     /// Whether anybody still reads results: a pipe has lost its reader when its end reports an error.
+    #[expect(clippy::unused_self, reason = "who asks has a Ui, not a stream")]
     pub fn has_reader(&self) -> bool {
         #[cfg(unix)]
         {

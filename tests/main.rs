@@ -1,5 +1,4 @@
-//! The one integration binary: the command line against a fake docker, the pipeline on a recording
-//! executor, and end to end on a real engine.
+//! The one integration binary: the command line against a fake docker, and end to end on a real engine.
 
 // In tests a panic is the failure report.
 #![allow(clippy::unwrap_used)]
@@ -10,6 +9,4 @@ mod cli;
 // They send signals and mount folders of this machine.
 #[cfg(unix)]
 mod e2e;
-#[cfg(unix)]
-mod pipeline;
 mod support;

@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod process;
+#[cfg(test)]
 pub mod recording;
 
 use std::borrow::Cow;

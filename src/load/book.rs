@@ -209,12 +209,6 @@ impl Book {
         self.touch();
     }
 
-    /// Tasks of a type that a replica did, where only their number is known.
-    pub fn credit(&self, kind: Kind, replica: ReplicaIndex, count: u64) {
-        let mut ledger = self.ledger.borrow_mut();
-        *ledger.credits.entry((kind, replica)).or_default() += count;
-    }
-
     /// The place of a worker in the book, new or known.
     pub fn replica(&self, service: Option<&str>, name: &str) -> ReplicaIndex {
         self.ledger.borrow_mut().replica(service, name)

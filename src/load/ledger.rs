@@ -1,7 +1,5 @@
 //! What happened, task by task. Pure: times are arguments, in nanoseconds since the run began.
 
-use std::collections::BTreeMap;
-
 /// A task type's place in the workload.
 pub type Kind = u16;
 /// A replica's place in [`Ledger::replicas`].
@@ -31,6 +29,13 @@ pub struct Record {
     /// Whether its times were measured one by one; a drained list tells only how many are done.
     pub timed: bool,
     detailed: bool,
+}
+
+impl Record {
+    /// Who did it.
+    pub fn worker(&self) -> Option<ReplicaIndex> {
+        (self.replica != NOBODY).then_some(self.replica)
+    }
 }
 
 /// How far a task is.
@@ -91,8 +96,6 @@ pub struct Ledger {
     pub records: Vec<Record>,
     pub tallies: Vec<Tally>,
     pub replicas: Vec<Worker>,
-    /// Tasks of a type that a replica did, where only their number is known.
-    pub credits: BTreeMap<(Kind, ReplicaIndex), u64>,
     classes: Vec<String>,
     /// By type, the first record that may still be without a result, for types that only drain.
     oldest: Vec<usize>,
@@ -275,11 +278,6 @@ impl Ledger {
             self.classes.len() - 1
         });
         u16::try_from(place).unwrap_or(NOBODY - 1)
-    }
-
-    /// Who did a task.
-    pub fn worker(&self, record: &Record) -> Option<ReplicaIndex> {
-        (record.replica != NOBODY).then_some(record.replica)
     }
 
     /// The class of a task's error.

@@ -6,3 +6,5 @@ pub mod queues;
 pub mod scaling;
 pub mod selection;
 pub mod surroundings;
+#[cfg(test)]
+mod tests;

@@ -312,7 +312,7 @@ fn a_dependency_without_containers_is_started_and_told() {
 
 #[test]
 fn another_run_on_the_project_is_named_and_waited_for_until_the_limit() {
-    use rscale::lock::{Attempt, Holder, attempt, path_of};
+    use rscale::testing::lock::{Attempt, Holder, attempt, path_of};
     let fake = growing().line("web=3 --lock-timeout 0s");
     let path = path_of(&fake.lock_folder(), "shop", "tcp://engine.test:2376");
     let holder = Holder {

@@ -3,6 +3,8 @@
 #[cfg(unix)]
 pub mod certificates;
 #[cfg(unix)]
+mod container;
+#[cfg(unix)]
 pub mod engine;
 #[cfg(unix)]
 pub mod fake;

@@ -127,11 +127,6 @@ pub fn refused(address: &Address, error: &RedisError) -> Error {
     }
 }
 
-/// Whether a command met a key of another type than it works on.
-pub fn is_wrong_type(error: &RedisError) -> bool {
-    complaint(error).0 == "WRONGTYPE"
-}
-
 /// Code and words of what the server complained about; of a pipeline, the first complaint.
 fn complaint(error: &RedisError) -> (String, String) {
     if let Some(errors) = error.clone().into_server_errors()

@@ -34,6 +34,7 @@ pub struct Change {
     pub before: Option<f64>,
     pub after: Option<f64>,
     /// Null where one of both is null, or before was 0.
+    #[expect(clippy::struct_field_names, reason = "the unit is in the key")]
     pub change_percent: Option<f64>,
 }
 

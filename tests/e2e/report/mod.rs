@@ -5,8 +5,8 @@ mod browser;
 mod sample;
 
 use browser::{Browser, Scheme};
-use rscale::load::result::LoadTest;
-use rscale::report::html;
+use rscale::testing::html;
+use rscale::testing::result::LoadTest;
 use serde_json::json;
 
 use crate::support::turn::{Turn, Weight};

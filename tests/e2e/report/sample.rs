@@ -1,11 +1,11 @@
 //! A run and a sweep to draw, with names that mean harm.
 
-use rscale::load::distribution::{Distribution, histogram};
-use rscale::load::result::{
+use rscale::testing::DriverName;
+use rscale::testing::result::{
     ErrorCount, LoadTest, ReplicaShare, ServiceCount, Sweep, TaskResult, Timeline,
 };
-use rscale::load::sweep::{Counts, document};
-use rscale::project::workload::DriverName;
+use rscale::testing::{Counts, document};
+use rscale::testing::{Distribution, histogram};
 
 /// Would run, or break out of its place, if it were not escaped.
 pub const HARMFUL: &str = r#"<script>document.title="harmed"</script>"><img src=x onerror='document.title="harmed"'>&amp;"#;

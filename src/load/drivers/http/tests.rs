@@ -675,7 +675,7 @@ fn a_header_says_which_replica_answered() {
                 .records
                 .iter()
                 .map(|record| {
-                    ledger.replicas[usize::from(ledger.worker(record).unwrap())]
+                    ledger.replicas[usize::from(record.worker().unwrap())]
                         .name
                         .as_str()
                 })

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rscale::pipeline::selection::Asked;
-use rscale::project::target::Count;
+use crate::pipeline::selection::Asked;
+use crate::project::target::Count;
 
 use super::agreed;
+use super::container::Container;
 use super::scenario::Scenario;
 use super::simulation::Fate;
-use crate::support::fake::Container;
 
 const SHOP: &str = "
 services:

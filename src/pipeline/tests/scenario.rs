@@ -4,22 +4,22 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rscale::apply::{ApplyOptions, Event};
-use rscale::engine::compose::{Compose, Generation};
-use rscale::error::Error;
-use rscale::exec::recording::RecordingExecutor;
-use rscale::gather::Reach;
-use rscale::lock::{Attempt, Holder, ProjectLock, attempt, path_of};
-use rscale::pipeline::scaling::{Scaled, Scaling, scale};
-use rscale::pipeline::selection::Asked;
-use rscale::pipeline::surroundings::HostFacts;
-use rscale::plan::PlanOptions;
-use rscale::project::target::Targets;
-use rscale::report::json;
+use crate::apply::{ApplyOptions, Event};
+use crate::engine::compose::{Compose, Generation};
+use crate::error::Error;
+use crate::exec::recording::RecordingExecutor;
+use crate::gather::Reach;
+use crate::lock::{Attempt, Holder, ProjectLock, attempt, path_of};
+use crate::pipeline::scaling::{Scaled, Scaling, scale};
+use crate::pipeline::selection::Asked;
+use crate::pipeline::surroundings::HostFacts;
+use crate::plan::PlanOptions;
+use crate::project::target::Targets;
+use crate::report::json;
 use tempfile::TempDir;
 
+use super::container::{Container, running};
 use super::simulation::{Fate, Fault, Simulation};
-use crate::support::fake::{Container, running};
 
 /// Where the simulated engine is, as locks are kept by it.
 const ENGINE: &str = "simulation";

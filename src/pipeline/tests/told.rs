@@ -7,17 +7,17 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rscale::apply::{ApplyOptions, Event};
-use rscale::engine::swarm::Swarm;
-use rscale::exec::CommandSpec;
-use rscale::exec::recording::RecordingExecutor;
-use rscale::gather::Reach;
-use rscale::pipeline::scaling::{Scaled, Scaling, scale};
-use rscale::pipeline::selection::Asked;
-use rscale::pipeline::surroundings::HostFacts;
-use rscale::plan::PlanOptions;
-use rscale::project::target::Targets;
-use rscale::report::json;
+use crate::apply::{ApplyOptions, Event};
+use crate::engine::swarm::Swarm;
+use crate::exec::CommandSpec;
+use crate::exec::recording::RecordingExecutor;
+use crate::gather::Reach;
+use crate::pipeline::scaling::{Scaled, Scaling, scale};
+use crate::pipeline::selection::Asked;
+use crate::pipeline::surroundings::HostFacts;
+use crate::plan::PlanOptions;
+use crate::project::target::Targets;
+use crate::report::json;
 use tokio::time::Instant;
 
 /// How long a task takes to run, and one that is told to go to end.

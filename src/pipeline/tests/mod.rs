@@ -1,6 +1,8 @@
 //! The whole pipeline in-process, on a recording executor and a simulated engine; and the planner alone,
 //! on random projects.
 
+#[path = "../../../tests/support/container.rs"]
+mod container;
 mod failure;
 mod interruption;
 mod order;
@@ -10,10 +12,10 @@ mod scenario;
 mod simulation;
 mod told;
 
-/// Compares with what was agreed on: tests/snapshots, by topic and behaviour.
+/// Compares with what was agreed on: snapshots, by topic and behaviour.
 fn agreed(name: &str, story: &str) {
     let (topic, behaviour) = name.split_once('/').expect("a topic and a behaviour");
-    let settings = snapshots(&format!("../snapshots/{topic}"));
+    let settings = snapshots(&format!("snapshots/{topic}"));
     settings.bind(|| insta::assert_snapshot!(behaviour, story));
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use rscale::apply::{Aftermath, Event, WaitingFor};
+use crate::apply::{Aftermath, Event, WaitingFor};
 
 use super::agreed;
+use super::container::Container;
 use super::scenario::{Scenario, Story};
 use super::simulation::{Effect, Fate, Fault};
-use crate::support::fake::Container;
 
 const SHOP: &str = "
 services:

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::exec::{CommandError, CommandOutput, CommandSpec};
+use crate::project::declared::Declared;
 use jiff::Timestamp;
-use rscale::exec::{CommandError, CommandOutput, CommandSpec};
-use rscale::project::declared::Declared;
 use tokio::time::Instant;
 
-use crate::support::fake::Container;
+use super::container::Container;
 
 /// What becomes of a replica once it is started.
 #[derive(Debug, Clone)]

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use proptest::collection::{btree_map, btree_set, vec};
-use proptest::prelude::*;
-use rscale::plan::{
+use crate::plan::{
     Counts, Create, Plan, PlanOptions, RefreshOthers, Remove, Start, StartReplicas, Step, Victim,
     plan,
 };
-use rscale::project::Project;
-use rscale::project::declared::{Condition, Declared, Dependency, Port, Published, Service};
-use rscale::project::observed::{Health, Replica, State};
-use rscale::project::policy::{Policy, Refresh};
+use crate::project::Project;
+use crate::project::declared::{Condition, Declared, Dependency, Port, Published, Service};
+use crate::project::observed::{Health, Replica, State};
+use crate::project::policy::{Policy, Refresh};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
 
 #[derive(Clone)]
 struct Case {
