@@ -200,8 +200,9 @@ impl Ui {
                 self.clear_bars();
                 self.note(&format!("rolling back: {because}"));
             }
+            Event::Undoing(plan) if self.is_verbose() => self.note(text::steps(&plan).trim_end()),
             Event::Output(line) if self.is_verbose() => self.say(&format!("  | {}", line.trim())),
-            Event::Output(_) => {}
+            Event::Undoing(_) | Event::Output(_) => {}
         }
     }
 

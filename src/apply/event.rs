@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::plan::Plan;
+
 /// What happens meanwhile, for whoever shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Event {
     /// How far a growing service is.
     Progress { service: String, progress: Progress },
@@ -17,6 +19,8 @@ pub enum Event {
     Pausing(Duration),
     /// It failed; this is why the former state is brought back.
     RollingBack { because: String },
+    /// The plan that takes back what was done.
+    Undoing(Plan),
     /// A line that Compose printed.
     Output(String),
 }

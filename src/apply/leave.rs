@@ -8,19 +8,19 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
 use super::{Event, Run, Stop, WaitingFor};
-use crate::engine::Containers;
 use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
-use crate::engine::steps::{hook, names, shares};
+use crate::engine::steps::{HOOK_TIMEOUT, handles, hook, shares, undrain};
+use crate::engine::{Containers, Control};
 use crate::error::Error;
 use crate::exec::{CommandError, OnInterrupt};
-use crate::plan::{RefreshOthers, Remove, Step, Victim, drain};
+use crate::plan::done::{Deed, Touched};
+use crate::plan::{RefreshOthers, Remove, Step, Undrain, Victim};
 use crate::project::declared::Hook;
+use crate::project::observed::{Handle, State};
 
 /// How long the first replica has been gone when balancers are told although others still finish; those
 /// that end together are told of together.
 const BEFORE_EARLY_REFRESH: Duration = Duration::from_secs(1);
-/// Time limit of a `pre_stop` hook.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Run<'_> {
     /// Takes away replicas of several services at the same time, each followed by its refresh. None goes
@@ -48,7 +48,7 @@ impl Run<'_> {
             });
             for step in of_service {
                 match step {
-                    Step::Remove(step) => self.end_drained(step, false, refresh).await?,
+                    Step::Remove(step) => self.end_drained(step, refresh).await?,
                     Step::Refresh(step) => self.refresh(step).await?,
                     _ => {}
                 }
@@ -58,27 +58,19 @@ impl Run<'_> {
         join_all(chains).await.into_iter().collect()
     }
 
-    /// Takes away what this run created, with its anonymous volumes.
-    pub(super) async fn remove_created(&self, step: &Remove) -> Result<(), Stop> {
-        self.drain(step).await?;
-        self.end_drained(step, true, None).await
-    }
-
-    /// Stops and removes replicas, with `volumes` their anonymous volumes too. Balancers are told of those
-    /// that have ended while others still finish.
+    /// Stops and removes replicas. Balancers are told of those that have ended while others still finish.
     async fn end_drained(
         &self,
         step: &Remove,
-        volumes: bool,
         refresh: Option<&RefreshOthers>,
     ) -> Result<(), Stop> {
         let service = &step.service;
-        let running = names(&step.victims, |victim| victim.running);
+        let running = handles(&step.victims, |victim| victim.running);
         self.pre_stop(step).await?;
-        self.note_disturbed([service]);
+        self.disturb([service]);
         let left = Cell::new(running.len());
         let engine = self.reach.containers()?;
-        let ending = self.end_all(engine, step, volumes, refresh, &left);
+        let ending = self.end_all(engine, step, refresh, &left);
         let (count, what) = (|| left.get(), WaitingFor::End);
         self.watched(service, count, what, step.grace, ending)
             .await
@@ -90,12 +82,12 @@ impl Run<'_> {
     /// Runs the `pre_stop` hooks in what goes.
     pub(super) async fn pre_stop(&self, step: &Remove) -> Result<(), Stop> {
         let service = &step.service;
-        let running = names(&step.victims, |victim| victim.running);
+        let running = handles(&step.victims, |victim| victim.running);
         for hook in &step.pre_stop {
             let failures = self
                 .run_inside(&running, hook, HOOK_TIMEOUT, OnInterrupt::Finish)
                 .await;
-            if let Some((name, error)) = failures.into_iter().next()
+            if let Some((Handle { name, .. }, error)) = failures.into_iter().next()
                 // What a roll-back takes away goes whatever its hook says.
                 && !self.rolling_back.get()
             {
@@ -112,12 +104,11 @@ impl Run<'_> {
         &self,
         engine: &dyn Containers,
         step: &Remove,
-        volumes: bool,
         refresh: Option<&RefreshOthers>,
         left: &Cell<usize>,
     ) -> Result<(), CommandError> {
         let mut ends: FuturesUnordered<_> = shares(&step.victims)
-            .map(|share| self.end(engine, share, step.grace, volumes, left))
+            .map(|share| self.end(engine, step, share, left))
             .collect();
         let (mut outcome, mut untold) = (Ok(()), false);
         loop {
@@ -144,63 +135,64 @@ impl Run<'_> {
     async fn end(
         &self,
         engine: &dyn Containers,
+        step: &Remove,
         share: &[Victim],
-        grace: Option<Duration>,
-        volumes: bool,
         left: &Cell<usize>,
     ) -> Result<(), CommandError> {
-        let running = names(share, |victim| victim.running);
-        let all = names(share, |_| true);
+        let running = handles(share, |victim| victim.running);
         if !running.is_empty() {
-            self.change(&engine.stop(&running, grace)).await?;
+            self.note(&Deed::Stopping(self.touched_by(step, &running)));
+            // One that is gone already is as good as stopped.
+            gone_is_fine(self.change(&engine.stop(&running, step.grace)).await)?;
             left.set(left.get() - running.len());
         }
-        match self.change(&engine.remove(&all, volumes)).await {
-            // One that is gone already is as good as removed.
-            Err(error) if !already_gone(&error) => return Err(error),
-            _ => {}
-        }
-        let mut drained = self.drained.borrow_mut();
-        drained.retain(|name, _| !all.contains(&name.as_str()));
-        Ok(())
+        let all = handles(share, |_| true);
+        self.note(&Deed::Removing(self.touched_by(step, &all)));
+        gone_is_fine(self.change(&engine.remove(&all, step.volumes)).await)
     }
 
-    /// Has replicas that were drained and stay take work again, where the policy says how; the others are
-    /// left in `drained`.
-    pub(super) async fn undo_drains(&self) -> Result<(), Error> {
-        let drained = self.drained.borrow().clone();
-        let mut outcome = Ok(());
-        for (name, service) in drained {
-            let policy = drain(self.before.service(&service));
-            let Some(undo) = policy.and_then(|drain| drain.undo) else {
-                continue;
-            };
-            let command = hook(&undo);
-            let failures = self
-                .run_inside(&[&name], &command, HOOK_TIMEOUT, OnInterrupt::Finish)
-                .await;
-            match failures.first().filter(|(_, error)| !has_ended(error)) {
-                None => {
-                    self.drained.borrow_mut().remove(&name);
-                }
-                Some((_, error)) => {
-                    let error = explain_inside(error, &undo);
-                    let message = format!(
-                        "`{name}` was drained, and `drain.undo` failed: {}",
-                        error.message
-                    );
-                    outcome = outcome.and(Err(error.worded(message)));
-                }
+    /// Containers as they were before the run, with what they were made from.
+    fn touched_by(&self, step: &Remove, containers: &[Handle]) -> Vec<Touched> {
+        let before = self.before.replicas(&step.service);
+        let of = |one: &Handle| {
+            let known = before.iter().find(|replica| replica.id == one.id);
+            known.map_or_else(
+                || Touched {
+                    id: one.id.clone(),
+                    name: one.name.clone(),
+                    service: step.service.clone(),
+                    ..Touched::default()
+                },
+                Touched::from,
+            )
+        };
+        containers.iter().map(of).collect()
+    }
+
+    /// Has a drained replica take work again, as the policy says how.
+    pub(super) async fn undrain(&self, step: &Undrain) -> Result<(), Stop> {
+        let failed = self.change(&undrain(step, self.reach.engine)).await.err();
+        match failed.filter(|error| !has_ended(error)) {
+            None => {
+                self.note(&Deed::Undrained(vec![step.replica.id.clone()]));
+                Ok(())
+            }
+            Some(error) => {
+                let error = explain_inside(&error, &step.command);
+                let message = format!(
+                    "`{}` was drained, and `drain.undo` failed: {}",
+                    step.replica.name, error.message
+                );
+                Err(Stop::new(error.worded(message)).at(&step.service))
             }
         }
-        outcome
     }
 
     /// Has replicas finish what they are at. When a command fails none of them goes, unless forced or in
     /// a roll-back.
     pub(super) async fn drain(&self, step: &Remove) -> Result<(), Stop> {
         let service = &step.service;
-        let drained = names(&step.victims, Victim::can_drain);
+        let drained = handles(&step.victims, Victim::can_drain);
         let Some(drain) = step.drain.as_ref().filter(|_| !drained.is_empty()) else {
             return Ok(());
         };
@@ -212,15 +204,12 @@ impl Run<'_> {
             .watched(service, || drained.len(), what, limit, commands)
             .await;
         failures.retain(|(_, error)| !has_ended(error));
-        let succeeded = |name: &&&str| failures.iter().all(|(failed, _)| failed != *name);
-        self.drained.borrow_mut().extend(
-            drained
-                .iter()
-                .filter(succeeded)
-                .map(|name| ((*name).to_owned(), service.clone())),
-        );
+        self.forgive_ended(&mut failures).await;
+        let succeeded = |one: &&Handle| failures.iter().all(|(failed, _)| failed.id != one.id);
+        let drained_well: Vec<Handle> = drained.iter().filter(succeeded).cloned().collect();
+        self.note(&Deed::Drained(self.touched_by(step, &drained_well)));
         let goes_on = self.options.force || self.rolling_back.get();
-        if let Some((name, error)) = failures.first() {
+        if let Some((Handle { name, .. }, error)) = failures.first() {
             let error = explain_inside(error, &drain.exec);
             let message = format!("the drain command failed in `{name}`: {}", error.message);
             if !goes_on || error.is_interrupted() {
@@ -231,33 +220,64 @@ impl Run<'_> {
             }
             (self.emit)(Event::Note(format!("{message}; going on")));
         }
-        let interrupted = || self.reach.executor.interrupted() && !self.rolling_back.get();
         // An interruption during the command does not end a rest that begins after it.
-        if !drain.wait.is_zero() && !interrupted() {
+        if !drain.wait.is_zero() && !self.is_stopped() {
             let rest = self.reach.executor.pause(drain.wait);
             let (what, limit) = (WaitingFor::DrainWait, Some(drain.wait));
             self.watched(service, || drained.len(), what, limit, rest)
                 .await;
         }
-        if interrupted() {
+        if self.is_stopped() {
             return Err(Stop::new(Error::interrupted()).at(service));
         }
         Ok(())
     }
 
+    /// A drain may end the replica itself, and its command with it: that is no failure. Which have ended is asked
+    /// of the engine, because the command's exit code cannot tell.
+    async fn forgive_ended(&self, failures: &mut Vec<(Handle, CommandError)>) {
+        let Control::Containers(_) = self.reach.engine.control() else {
+            return;
+        };
+        let killed = |error: &CommandError| matches!(error, CommandError::Failed { .. });
+        let ids: Vec<&str> = failures
+            .iter()
+            .filter(|(_, error)| killed(error))
+            .map(|(one, _)| one.id.as_str())
+            .collect();
+        if ids.is_empty() {
+            return;
+        }
+        let Ok(vitals) = self.reach.vitals(&ids).await else {
+            return;
+        };
+        let runs = |id: &str| {
+            let mut all = vitals.iter();
+            all.any(|vitals| vitals.id == id && vitals.state == State::Running)
+        };
+        failures.retain(|(one, error)| !killed(error) || runs(&one.id));
+    }
+
     /// Runs a command in several containers at once; those where it failed.
-    async fn run_inside<'n>(
+    async fn run_inside(
         &self,
-        names: &[&'n str],
+        containers: &[Handle],
         hook: &Hook,
         timeout: Duration,
         on_interrupt: OnInterrupt,
-    ) -> Vec<(&'n str, CommandError)> {
-        let runs = names.iter().map(|name| async move {
-            let spec = self.reach.engine.exec(name, hook, timeout);
+    ) -> Vec<(Handle, CommandError)> {
+        let runs = containers.iter().map(|container| async move {
+            let spec = self.reach.engine.exec(container, hook, timeout);
             let changed = self.change(&spec.on_interrupt(on_interrupt)).await;
-            changed.err().map(|error| (*name, error))
+            changed.err().map(|error| (container.clone(), error))
         });
         join_all(runs).await.into_iter().flatten().collect()
+    }
+}
+
+fn gone_is_fine(outcome: Result<(), CommandError>) -> Result<(), CommandError> {
+    match outcome {
+        Err(error) if !already_gone(&error) => Err(error),
+        _ => Ok(()),
     }
 }

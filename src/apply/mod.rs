@@ -1,12 +1,13 @@
-//! Runs a plan through an executor, verifies every replica, rolls back. Emits events; prints nothing.
+//! Runs a plan through an executor, verifies every replica, takes back what failed. Emits events; prints nothing.
 
+mod answer;
 mod event;
+mod judge;
 mod leave;
 mod refresh;
 mod result;
-mod rollback;
 mod steps;
-mod told;
+mod tell;
 mod verify;
 mod waiting;
 
@@ -22,17 +23,27 @@ use tokio::time::Instant;
 use crate::engine::Control;
 use crate::error::{Error, Kind};
 use crate::gather::{Clock, Reach};
-use crate::plan::{Counts, Plan, Step};
+use crate::plan::done::{Deed, Done};
+use crate::plan::{Change, Counts, Plan, Step};
 use crate::project::Project;
+use crate::project::declared::Healthcheck;
 use crate::project::observed::{Health, Observed, Replica};
+use steps::Announced;
+
+/// How long the replicas of one step may take, unless something is typed or a healthcheck allows more.
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
+/// How long an engine that went away is waited for, and how long between two looks for it.
+const AWAY_LIMIT: Duration = Duration::from_secs(20);
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// How to go about it.
 #[derive(Debug, Clone, Copy)]
 pub struct ApplyOptions {
-    /// How long the replicas of one step may take to be up and healthy.
-    pub wait_timeout: Duration,
-    /// How long a replica without a healthcheck must stay up.
-    pub stable: Duration,
+    /// `--wait-timeout`: how long the replicas of one step may take to be up and healthy; `None` leaves it to
+    /// what their healthchecks allow.
+    pub wait_timeout: Option<Duration>,
+    /// `--stable`: how long a replica without a healthcheck must stay up; `None` leaves it to what is known.
+    pub stable: Option<Duration>,
     /// Leave everything as it is after a failure.
     pub keep: bool,
     /// `--stop-timeout`, for what a roll-back removes; the plan has it for the rest.
@@ -55,14 +66,14 @@ struct Stop {
 }
 
 /// A replica that is blamed for a failure.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Suspect {
     id: String,
     name: String,
 }
 
-impl Suspect {
-    fn of(replica: &Replica) -> Self {
+impl From<&Replica> for Suspect {
+    fn from(replica: &Replica) -> Self {
         Self {
             id: replica.id.clone(),
             name: replica.name.clone(),
@@ -103,18 +114,19 @@ pub struct Run<'a> {
     emit: &'a dyn Fn(Event),
     commands: RefCell<Vec<String>>,
     progress: RefCell<BTreeMap<String, Progress>>,
-    /// Services whose replicas were started or stopped.
-    disturbed: RefCell<BTreeSet<String>>,
-    /// Replicas that were drained and have not been removed: name and service.
-    drained: RefCell<BTreeMap<String, String>>,
-    /// Counts that an engine was told.
-    told: RefCell<Counts>,
-    /// Replicas that were chosen to go, by id.
-    preferred: RefCell<BTreeSet<String>>,
-    /// Services that the engine cannot make more replicas of: since when, and how many there were.
-    troubled: RefCell<BTreeMap<String, (Instant, u32)>>,
+    /// What was done so far.
+    done: RefCell<Done>,
+    /// What Compose tells of what it makes.
+    announced: RefCell<Announced>,
+    /// Replicas that a roll-back made in the place of removed ones, by id.
+    restored: RefCell<BTreeSet<String>>,
+    restoring: Cell<bool>,
+    /// Replicas that somebody else made meanwhile, by id; each is told of once.
+    strangers: RefCell<BTreeSet<String>>,
+    /// How long replicas without a healthcheck were watched, by service, where nothing was known of them.
+    watched: RefCell<BTreeMap<String, Duration>>,
     /// When each service was done, since the run began.
-    done: RefCell<BTreeMap<String, Duration>>,
+    finished: RefCell<BTreeMap<String, Duration>>,
     began: Instant,
     /// From here on an interruption changes nothing more: it is being answered.
     rolling_back: Cell<bool>,
@@ -147,12 +159,13 @@ impl<'a> Run<'a> {
             emit,
             commands: RefCell::default(),
             progress: RefCell::default(),
-            disturbed: RefCell::default(),
-            drained: RefCell::default(),
-            told: RefCell::default(),
-            preferred: RefCell::default(),
-            troubled: RefCell::default(),
             done: RefCell::default(),
+            announced: RefCell::default(),
+            restored: RefCell::default(),
+            restoring: Cell::new(false),
+            strangers: RefCell::default(),
+            watched: RefCell::default(),
+            finished: RefCell::default(),
             began: Instant::now(),
             rolling_back: Cell::new(false),
             refreshing: tokio::sync::Mutex::new(()),
@@ -163,93 +176,144 @@ impl<'a> Run<'a> {
     pub async fn apply(self) -> Applied {
         if self.plan.is_empty() {
             let before = self.before;
-            return self.result(before, None);
+            return self.result(Some(before), None);
         }
         let outcome = self.perform_all().await;
         let failure = match outcome {
             Ok(()) => None,
             Err(stop) => Some(self.clean_up(stop).await),
         };
-        let after = match self.reach.observed(self.before.name()).await {
-            Ok(observed) => self.informed(observed),
-            // The engine went away at the very end; what is known is what was before.
-            Err(error) => return self.blind_result(failure, error),
-        };
-        self.result(&after, failure)
+        match self.patient_now().await {
+            Ok(after) => self.result(Some(&after), failure),
+            // The engine went away at the very end: what is there is not known.
+            Err(Stop { error, .. }) => self.result(
+                None,
+                Some(failure.unwrap_or(Failure {
+                    error,
+                    service: None,
+                    logs: Vec::new(),
+                    aftermath: Aftermath::Kept,
+                })),
+            ),
+        }
     }
 
     async fn perform_all(&self) -> Result<(), Stop> {
         let mut unwell = BTreeMap::new();
         let mut rest = self.plan.steps.as_slice();
-        while let Some(first) = rest.first() {
-            if self.reach.executor.interrupted() {
+        while !rest.is_empty() {
+            if self.is_stopped() {
                 return Err(Stop::new(Error::interrupted()));
             }
-            // Replicas of several services go at the same time: their graces do not add up.
-            let leaving = |step: &&Step| matches!(step, Step::Remove(_) | Step::Refresh(_));
-            let together = match first {
-                Step::Remove(_) => rest.iter().take_while(leaving).count(),
-                _ => 1,
-            };
-            match first {
-                Step::Remove(_) => self.remove_all(&rest[..together]).await?,
-                Step::Refresh(step) => self.refresh(step).await?,
-                Step::Create(step) => self.create(step).await?,
-                Step::Start(step) => self.start(step).await?,
-                Step::Launch { counts } => self.launch(counts).await?,
-                Step::SetCounts(step) => self.set_counts(step).await?,
-                Step::Verify { counts } => unwell.extend(self.verified(counts).await?),
-                Step::Pause(duration) => {
-                    (self.emit)(Event::Pausing(*duration));
-                    self.reach.executor.pause(*duration).await;
-                }
-            }
-            rest = &rest[together..];
+            let (together, after) = rest.split_at(together(rest));
+            unwell.extend(self.perform(together).await?);
+            rest = after;
         }
         let Some((first, service)) = unwell.first_key_value() else {
             return Ok(());
         };
         let names: Vec<String> = unwell.keys().map(|name| format!("`{name}`")).collect();
         let were = if names.len() == 1 { "was" } else { "were" };
-        let error = Error::new(
-            Kind::Replica,
-            format!(
-                "{} {were} unhealthy before the scale and still {}",
-                names.join(", "),
-                if names.len() == 1 { "is" } else { "are" }
-            ),
-        )
-        .hint(format!(
-            "look at it: {}",
-            match self.reach.engine.control() {
-                Control::Containers(_) => {
-                    format!("docker inspect --format '{{{{json .State.Health}}}}' {first}")
+        let message = format!(
+            "{} {were} unhealthy before the scale and still {}",
+            names.join(", "),
+            if names.len() == 1 { "is" } else { "are" }
+        );
+        let error = Error::new(Kind::Replica, message)
+            .hint(format!(
+                "look at it: {}",
+                match self.reach.engine.control() {
+                    Control::Containers(_) => {
+                        format!("docker inspect --format '{{{{json .State.Health}}}}' {first}")
+                    }
+                    Control::Counts(engine) => engine.look_at(first),
                 }
-                Control::Counts(engine) => engine.look_at(first),
-            }
-        ))
-        .hint(format!(
-            "broken replicas go first when a service shrinks: rscale {service}=-{}",
-            unwell.values().filter(|other| *other == service).count()
-        ));
+            ))
+            .hint(format!(
+                "broken replicas go first when a service shrinks: rscale {service}=-{}",
+                unwell.values().filter(|other| *other == service).count()
+            ));
         Err(Stop {
             worth_rolling_back: false,
             ..Stop::new(error)
         })
     }
 
-    async fn verified(&self, counts: &Counts) -> Result<BTreeMap<String, String>, Stop> {
-        match self.reach.engine.control() {
-            Control::Containers(_) => self.verify(counts).await,
-            Control::Counts(_) => self.settle(counts).await,
+    /// Performs steps that go together. Gives the replicas that were unwell before the run and still are.
+    async fn perform(&self, steps: &[Step]) -> Result<BTreeMap<String, String>, Stop> {
+        let Some(first) = steps.first() else {
+            return Ok(BTreeMap::new());
+        };
+        match first {
+            Step::Remove(_) => self.remove_all(steps).await?,
+            Step::Refresh(step) => self.refresh(step).await?,
+            Step::Create(step) => self.create(step).await?,
+            Step::Start(step) => self.start(step).await?,
+            Step::Launch { counts } => self.launch(counts).await?,
+            Step::SetCounts(step) => self.set_counts(step).await?,
+            Step::Release { ids } => self.release(ids).await?,
+            Step::Undrain(step) => self.undrain(step).await?,
+            Step::Verify { counts } => return self.verify(counts).await,
+            Step::Pause(duration) => {
+                (self.emit)(Event::Pausing(*duration));
+                self.reach.executor.pause(*duration).await;
+            }
         }
+        Ok(BTreeMap::new())
+    }
+
+    /// Whether an interruption is to be answered. Once it is, it changes nothing more.
+    fn is_stopped(&self) -> bool {
+        self.reach.executor.interrupted() && !self.rolling_back.get()
+    }
+
+    /// Takes down what is done, or about to be.
+    fn note(&self, deed: &Deed) {
+        self.done.borrow_mut().add(deed);
     }
 
     /// The replicas of the project as they are now.
     async fn now(&self) -> Result<Project, Stop> {
         let observed = self.reach.observed(self.before.name()).await;
-        let observed = observed.map_err(Stop::new)?;
-        Ok(self.informed(observed))
+        let now = self.informed(observed.map_err(Stop::new)?);
+        if matches!(self.reach.engine.control(), Control::Containers(_)) {
+            self.note_made(&now);
+        }
+        Ok(now)
+    }
+
+    /// The same, from an engine that may be away for a moment.
+    async fn patient_now(&self) -> Result<Project, Stop> {
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            let stop = match self.now().await {
+                Ok(now) => return Ok(now),
+                Err(stop) => stop,
+            };
+            if stop.error.kind != Kind::EngineAway || began.elapsed() >= AWAY_LIMIT {
+                return Err(stop);
+            }
+            if !told {
+                told = true;
+                (self.emit)(Event::Note(format!(
+                    "{}; it is asked again for {}",
+                    stop.error.message,
+                    crate::duration::show(AWAY_LIMIT)
+                )));
+            }
+            self.reach.executor.pause(BETWEEN_TRIES).await;
+        }
+    }
+
+    /// How long the replicas of a service may take.
+    fn wait_limit(&self, service: &str) -> Duration {
+        self.options.wait_timeout.unwrap_or_else(|| {
+            let declared = self.before.service(service);
+            let allowed = declared.and_then(|service| service.healthcheck);
+            let allowed = allowed.map_or(Duration::ZERO, Healthcheck::allowance);
+            allowed.max(WAIT_LIMIT)
+        })
     }
 
     /// The project as observed, with what was known of it before.
@@ -294,24 +358,35 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn note_disturbed<'s>(&self, services: impl IntoIterator<Item = &'s String>) {
-        let mut disturbed = self.disturbed.borrow_mut();
-        for service in services {
-            disturbed.insert(service.clone());
-            self.done.borrow_mut().remove(service);
-        }
+    fn disturb<'s>(&self, services: impl IntoIterator<Item = &'s String>) {
+        let services: Vec<String> = services.into_iter().cloned().collect();
+        let mut finished = self.finished.borrow_mut();
+        finished.retain(|service, _| !services.contains(service));
+        drop(finished);
+        self.note(&Deed::Disturbed(services));
+    }
+
+    fn note_watched(&self, watched: &BTreeMap<String, Duration>) {
+        self.watched.borrow_mut().extend(watched.clone());
     }
 
     /// Done, unless it was before: what shrank is verified after all that goes has gone.
     fn note_verified(&self, service: &str) {
-        let mut done = self.done.borrow_mut();
-        done.entry(service.to_owned())
+        let mut finished = self.finished.borrow_mut();
+        finished
+            .entry(service.to_owned())
             .or_insert_with(|| self.began.elapsed());
     }
 
     fn note_done(&self, service: &str) {
         let took = self.began.elapsed();
-        self.done.borrow_mut().insert(service.to_owned(), took);
+        self.finished.borrow_mut().insert(service.to_owned(), took);
+    }
+
+    fn touches(&self, service: &str) -> bool {
+        let mut changes = self.plan.changes.iter();
+        changes.any(|change| change.service == service)
+            || self.plan.dependencies.contains_key(service)
     }
 
     /// Services that the plan may touch: the named ones, and dependencies that are started along.
@@ -364,71 +439,65 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn result(self, after: &Project, failure: Option<Failure>) -> Applied {
-        let untouched = self.untouched(after);
-        let done = self.done.borrow();
-        let services = self
-            .plan
-            .changes
-            .iter()
-            .map(|change| {
-                let name = &change.service;
-                let (old, new) = (
-                    &told::staying(self.before.replicas(name)),
-                    &told::staying(after.replicas(name)),
-                );
-                let missing_from = |there: &[Replica], here: &[Replica]| -> Vec<String> {
-                    here.iter()
-                        .filter(|replica| !there.iter().any(|other| self.is_same(other, replica)))
-                        .map(|replica| replica.name.clone())
-                        .collect()
-                };
-                let (created, removed) = (missing_from(old, new), missing_from(new, old));
-                let blamed = failure.as_ref().filter(|failure| {
-                    failure
-                        .service
-                        .as_ref()
-                        .is_none_or(|service| service == name)
-                });
-                Served {
-                    from: change.from,
-                    to: change.to,
-                    running: count(new, Replica::is_running),
-                    healthy: healthy(new),
-                    outcome: result::outcome(change.is_none(), failure.as_ref()),
-                    took: done.get(name).copied().unwrap_or_else(|| {
-                        if change.is_none() {
-                            Duration::ZERO
-                        } else {
-                            self.began.elapsed()
-                        }
-                    }),
-                    error: blamed
-                        .map(|failure| failure.error.message.clone())
-                        .filter(|_| !change.is_none()),
-                    name: name.clone(),
-                    created,
-                    removed,
-                }
-            })
-            .collect();
-        drop(done);
+    /// What came of it; `after` is what is there, `None` when that is not known.
+    fn result(self, after: Option<&Project>, failure: Option<Failure>) -> Applied {
+        let changes = self.plan.changes.iter();
+        let services = changes.map(|change| {
+            let name = &change.service;
+            let old = tell::staying(self.before.replicas(name));
+            let new = after.map(|after| tell::staying(after.replicas(name)));
+            let missing_from = |there: &[Replica], here: &[Replica]| -> Vec<String> {
+                here.iter()
+                    .filter(|replica| !there.iter().any(|other| self.is_same(other, replica)))
+                    .map(|replica| replica.name.clone())
+                    .collect()
+            };
+            let blamed = failure.as_ref().filter(|failure| {
+                let service = failure.service.as_ref();
+                service.is_none_or(|service| service == name)
+            });
+            Served {
+                from: change.from,
+                to: change.to,
+                running: new.as_ref().map(|new| count(new, Replica::is_running)),
+                healthy: new.as_ref().and_then(|new| healthy(new)),
+                created: new.as_ref().map(|new| missing_from(&old, new)),
+                removed: new.as_ref().map(|new| missing_from(new, &old)),
+                outcome: result::outcome(change.is_none(), failure.as_ref()),
+                took: self.took(change),
+                watched: self.watched.borrow().get(name).copied(),
+                error: blamed
+                    .map(|failure| failure.error.message.clone())
+                    .filter(|_| !change.is_none()),
+                name: name.clone(),
+            }
+        });
         Applied {
-            services,
-            untouched,
+            services: services.collect(),
+            untouched: after.map(|after| self.untouched(after)),
             commands: self.commands.into_inner(),
             failure,
         }
     }
 
-    fn blind_result(self, failure: Option<Failure>, error: Error) -> Applied {
-        let before = self.before.clone();
-        let failure = failure.unwrap_or(Failure {
-            error,
-            service: None,
-            logs: Vec::new(),
-            aftermath: Aftermath::Kept,
-        });
-        self.result(&before, Some(failure))
+    fn took(&self, change: &Change) -> Duration {
+        let finished = self.finished.borrow().get(&change.service).copied();
+        finished.unwrap_or_else(|| {
+            if change.is_none() {
+                Duration::ZERO
+            } else {
+                self.began.elapsed()
+            }
+        })
+    }
+}
+
+/// How many of the next steps go together: replicas of several services go at the same time, so that their graces
+/// do not add up.
+fn together(steps: &[Step]) -> usize {
+    let leaving = |step: &&Step| matches!(step, Step::Remove(_) | Step::Refresh(_));
+    match steps.first() {
+        Some(Step::Remove(_)) => steps.iter().take_while(leaving).count(),
+        _ => 1,
     }
 }

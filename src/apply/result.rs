@@ -13,7 +13,8 @@ use crate::words::displayed;
 #[derive(Debug, Clone)]
 pub struct Applied {
     pub services: Vec<Served>,
-    pub untouched: Untouched,
+    /// `None` when it is not known.
+    pub untouched: Option<Untouched>,
     /// Every changing command, as it was run.
     pub commands: Vec<String>,
     pub failure: Option<Failure>,
@@ -25,15 +26,18 @@ pub struct Served {
     pub name: String,
     pub from: u32,
     pub to: u32,
-    pub running: u32,
-    /// `None` where no replica has a healthcheck.
+    /// `None` when it is not known.
+    pub running: Option<u32>,
+    /// `None` where no replica has a healthcheck, or when it is not known.
     pub healthy: Option<u32>,
-    /// Names of containers that are new.
-    pub created: Vec<String>,
-    /// Names of containers that are gone.
-    pub removed: Vec<String>,
+    /// Names of containers that are new; `None` when it is not known.
+    pub created: Option<Vec<String>>,
+    /// Names of containers that are gone; `None` when it is not known.
+    pub removed: Option<Vec<String>>,
     pub outcome: Outcome,
     pub took: Duration,
+    /// How long new replicas without a healthcheck were watched, where nothing was known to stay up.
+    pub watched: Option<Duration>,
     pub error: Option<String>,
 }
 

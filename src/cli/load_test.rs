@@ -206,9 +206,10 @@ pub struct SweepArgs {
         default_value = "step"
     )]
     pub sweep_mode: SweepMode,
-    /// How long the replicas of each point may take to be up and healthy
-    #[arg(long, value_name = "DURATION", env = "RSCALE_WAIT_TIMEOUT", default_value = "2m", value_parser = duration::parse)]
-    pub wait_timeout: Duration,
+    /// How long the replicas of each point may take to be up and healthy [default: 2m, or as long as the healthcheck
+    /// allows]
+    #[arg(long, value_name = "DURATION", env = "RSCALE_WAIT_TIMEOUT", value_parser = duration::parse)]
+    pub wait_timeout: Option<Duration>,
 }
 
 /// `--sweep-mode`.

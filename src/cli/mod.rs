@@ -284,12 +284,13 @@ pub struct ScalingArgs {
     /// Return without verifying the replicas; only a command that fails is rolled back
     #[arg(long, env = "RSCALE_NO_WAIT", value_parser = FalseyValueParser::new())]
     pub no_wait: bool,
-    /// How long the replicas may take to be up and healthy
-    #[arg(long, value_name = "DURATION", env = "RSCALE_WAIT_TIMEOUT", default_value = "2m", value_parser = duration::parse)]
-    pub wait_timeout: Duration,
-    /// How long a replica without a healthcheck must stay up to count
-    #[arg(long, value_name = "DURATION", env = "RSCALE_STABLE", default_value = "1s", value_parser = duration::parse)]
-    pub stable: Duration,
+    /// How long the replicas may take to be up and healthy [default: 2m, or as long as the healthcheck allows]
+    #[arg(long, value_name = "DURATION", env = "RSCALE_WAIT_TIMEOUT", value_parser = duration::parse)]
+    pub wait_timeout: Option<Duration>,
+    /// How long a replica without a healthcheck must stay up to count [default: 1s where others of its kind have
+    /// been up for long, else 5s or more]
+    #[arg(long, value_name = "DURATION", env = "RSCALE_STABLE", value_parser = duration::parse)]
+    pub stable: Option<Duration>,
     /// Go gradually: N replicas of each service at a time, each step verified before the next
     #[arg(long, value_name = "N", env = "RSCALE_STEP", value_parser = clap::value_parser!(u32).range(1..))]
     pub step: Option<u32>,

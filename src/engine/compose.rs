@@ -15,7 +15,8 @@ use crate::plan::{Counts, Create, Pull, Start};
 use crate::project::Project;
 use crate::project::declared::Hook;
 use crate::project::observed::{
-    LISTING_FORMAT, Observed, VITALS_FORMAT, Vitals, parse_listing, parse_vitals,
+    Handle, LISTING_FORMAT, Observed, USAGE_FORMAT, VITALS_FORMAT, Vitals, parse_listing,
+    parse_vitals,
 };
 use crate::project::workload::Place;
 
@@ -180,11 +181,11 @@ impl Engine for Compose {
             .into())
     }
 
-    fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
+    fn exec(&self, container: &Handle, hook: &Hook, timeout: Duration) -> CommandSpec {
         exec(container, hook, timeout)
     }
 
-    fn launcher(&self, place: &Place, container: &str) -> Result<Launcher> {
+    fn launcher(&self, place: &Place, container: &Handle) -> Result<Launcher> {
         // The time limit is set with the command.
         let compose = |args: &[&str]| self.compose(&[], args.iter().copied(), READ_TIMEOUT);
         Ok(match place {
@@ -195,7 +196,7 @@ impl Engine for Compose {
             }
             // `docker compose exec` may choose a container of `docker compose run`, which is about to end.
             Place::Exec(_) => {
-                Launcher::Exec(Self::docker(["exec"], READ_TIMEOUT), container.to_owned())
+                Launcher::Exec(Self::docker(["exec"], READ_TIMEOUT), container.clone())
             }
             Place::Run(service) => Launcher::Run {
                 // Without `--no-deps` it would start, and recreate where the file changed, what the service
@@ -215,8 +216,12 @@ impl Engine for Compose {
         format!("docker restart {}", names.join(" "))
     }
 
-    fn logs(&self, _id: &str, name: &str, lines: u32) -> CommandSpec {
-        Self::docker(["logs", "--tail", &lines.to_string(), name], READ_TIMEOUT)
+    fn logs(&self, id: &str, name: &str, lines: u32) -> CommandSpec {
+        let container = Handle {
+            id: id.to_owned(),
+            name: name.to_owned(),
+        };
+        Self::docker(["logs", "--tail", &lines.to_string()], READ_TIMEOUT).of(&[container])
     }
 }
 
@@ -353,20 +358,21 @@ impl Containers for Compose {
             ("Container", name, "Started" | "Running") => Some((name, Milestone::Started)),
             // v1: `Creating shop_web_2 ... done`; its `up` starts what it creates.
             ("Creating", name, "...") if line.ends_with("done") => Some((name, Milestone::Created)),
+            ("Container", name, "Creating") | ("Creating", name, "...") => {
+                Some((name, Milestone::Creating))
+            }
             ("Starting", name, "...") if line.ends_with("done") => Some((name, Milestone::Started)),
             _ => None,
         }
     }
 
-    fn start(&self, names: &[&str]) -> CommandSpec {
-        Self::docker(
-            ["start"].into_iter().chain(names.iter().copied()),
-            CHANGE_TIMEOUT,
-        )
-        .on_interrupt(OnInterrupt::Finish)
+    fn start(&self, containers: &[Handle]) -> CommandSpec {
+        Self::docker(["start"], CHANGE_TIMEOUT)
+            .of(containers)
+            .on_interrupt(OnInterrupt::Finish)
     }
 
-    fn stop(&self, names: &[&str], grace: Option<Duration>) -> CommandSpec {
+    fn stop(&self, containers: &[Handle], grace: Option<Duration>) -> CommandSpec {
         // Compose rounds a grace up to whole seconds, too.
         let seconds =
             grace.map(|grace| (grace.as_secs() + u64::from(grace.subsec_nanos() > 0)).to_string());
@@ -374,24 +380,46 @@ impl Containers for Compose {
         if let Some(seconds) = &seconds {
             args.extend(["-t", seconds]);
         }
-        args.extend(names);
         // Without a grace of ours the container's own applies, which this cannot know.
         let limit = CHANGE_TIMEOUT + grace.unwrap_or(UP_TIMEOUT);
-        Self::docker(args, limit).on_interrupt(OnInterrupt::Finish)
+        Self::docker(args, limit)
+            .of(containers)
+            .on_interrupt(OnInterrupt::Finish)
     }
 
-    fn remove(&self, names: &[&str], volumes: bool) -> CommandSpec {
+    fn remove(&self, containers: &[Handle], volumes: bool) -> CommandSpec {
         let mut args = vec!["rm", "--force"];
         if volumes {
             args.push("--volumes");
         }
-        args.extend(names);
-        Self::docker(args, CHANGE_TIMEOUT).on_interrupt(OnInterrupt::Finish)
+        Self::docker(args, CHANGE_TIMEOUT)
+            .of(containers)
+            .on_interrupt(OnInterrupt::Finish)
+    }
+
+    fn usage(&self, ids: &[&str]) -> CommandSpec {
+        let args = [
+            "stats",
+            "--no-stream",
+            "--no-trunc",
+            "--format",
+            USAGE_FORMAT,
+        ];
+        Self::docker(args.into_iter().chain(ids.iter().copied()), READ_TIMEOUT)
+    }
+
+    fn parse_usage(&self, stdout: &str) -> BTreeMap<String, f64> {
+        let lines = stdout.lines().filter_map(|line| {
+            let (id, percent) = line.split_once(' ')?;
+            let percent = percent.trim().trim_end_matches('%').parse().ok()?;
+            Some((id.to_owned(), percent))
+        });
+        lines.collect()
     }
 }
 
 /// `docker exec` of a hook.
-pub(super) fn exec(container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
+pub(super) fn exec(container: &Handle, hook: &Hook, timeout: Duration) -> CommandSpec {
     let mut args = vec!["exec".to_owned()];
     if let Some(user) = &hook.user {
         args.extend(["--user".into(), user.clone()]);
@@ -405,9 +433,9 @@ pub(super) fn exec(container: &str, hook: &Hook, timeout: Duration) -> CommandSp
     for (key, value) in &hook.environment {
         args.extend(["--env".into(), format!("{key}={value}")]);
     }
-    args.push(container.to_owned());
-    args.extend(hook.command.iter().cloned());
-    CommandSpec::new("docker", args, timeout).on_interrupt(OnInterrupt::Finish)
+    let mut spec = CommandSpec::new("docker", args, timeout).of(std::slice::from_ref(container));
+    spec.args.extend(hook.command.iter().cloned());
+    spec.on_interrupt(OnInterrupt::Finish)
 }
 
 fn scale_options(counts: &Counts) -> impl Iterator<Item = String> {
@@ -425,6 +453,7 @@ mod tests {
     use crate::engine::{Containers, Engine, Milestone};
     use crate::plan::{Create, Pull, Start};
     use crate::project::declared::Hook;
+    use crate::project::observed::Handle;
 
     fn compose() -> Compose {
         Compose {
@@ -486,7 +515,8 @@ mod tests {
             (Some(Duration::from_millis(1500)), "docker stop -t 2 a b"),
             (Some(Duration::ZERO), "docker stop -t 0 a b"),
         ] {
-            assert_eq!(compose().stop(&["a", "b"], grace).to_string(), line);
+            let both = ["a", "b"].map(Handle::expected);
+            assert_eq!(compose().stop(&both, grace).to_string(), line);
         }
     }
 
@@ -501,7 +531,7 @@ mod tests {
         };
         assert_eq!(
             compose()
-                .exec("w-1", &hook, Duration::from_secs(1))
+                .exec(&Handle::expected("w-1"), &hook, Duration::from_secs(1))
                 .to_string(),
             "docker exec --user root --workdir /srv --privileged --env A=b w-1 touch /x"
         );
@@ -514,7 +544,10 @@ mod tests {
                 " Container shop-web-2  Created",
                 Some(("shop-web-2", Milestone::Created)),
             ),
-            (" Container shop-web-2  Creating", None),
+            (
+                " Container shop-web-2  Creating",
+                Some(("shop-web-2", Milestone::Creating)),
+            ),
             (
                 " Container shop-web-2 Started ",
                 Some(("shop-web-2", Milestone::Started)),
@@ -524,7 +557,10 @@ mod tests {
                 "Creating shop_web_2 ... done",
                 Some(("shop_web_2", Milestone::Created)),
             ),
-            ("Creating shop_web_2 ...", None),
+            (
+                "Creating shop_web_2 ...",
+                Some(("shop_web_2", Milestone::Creating)),
+            ),
             ("", None),
         ] {
             assert_eq!(compose().milestone(line), expected, "{line}");

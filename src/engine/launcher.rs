@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::exec::CommandSpec;
+use crate::project::observed::Handle;
 
 /// The words before a command and behind its options; made by an [`super::Engine`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Launcher {
     /// On this machine; the program and its words are missing yet.
     Local(CommandSpec),
-    /// In a container: `docker exec`, then options, then the container's name, then the command.
-    Exec(CommandSpec, String),
+    /// In a container: `docker exec`, then options, then the container, then the command.
+    Exec(CommandSpec, Handle),
     /// In a container, as the last words of a command that has no option for variables: `env` sets them there.
     ExecEnv(CommandSpec),
     /// In a new container that has a name.
@@ -48,7 +49,8 @@ impl Launcher {
             }
             Self::Exec(spec, container) => {
                 let mut spec = spec.clone();
-                spec.args.extend(options().chain([container.clone()]));
+                spec.args.extend(options());
+                let mut spec = spec.of(std::slice::from_ref(container));
                 spec.args.extend(words);
                 spec
             }
@@ -95,6 +97,7 @@ mod tests {
     use crate::engine::Engine;
     use crate::engine::compose::{Compose, Generation};
     use crate::exec::CommandSpec;
+    use crate::project::observed::Handle;
     use crate::project::workload::Place;
 
     fn compose(options: &[&str]) -> Compose {
@@ -108,7 +111,9 @@ mod tests {
     fn command(place: &Place, options: &[&str]) -> CommandSpec {
         let environment = BTreeMap::from([("RSCALE_COUNT".to_owned(), "9".to_owned())]);
         let words = ["./bench".to_owned(), "a b".to_owned()];
-        let launcher = compose(options).launcher(place, "shop-web-1").unwrap();
+        let launcher = compose(options)
+            .launcher(place, &Handle::expected("shop-web-1"))
+            .unwrap();
         launcher.command(&words, &environment, "load-1", Duration::from_secs(7))
     }
 
@@ -153,7 +158,7 @@ mod tests {
     fn only_new_containers_are_removed() {
         let names = ["a".to_owned(), "b".to_owned()];
         let run = compose(&[])
-            .launcher(&Place::Run("web".into()), "")
+            .launcher(&Place::Run("web".into()), &Handle::default())
             .unwrap();
         assert_eq!(
             run.removal(&names).unwrap().to_string(),
@@ -162,7 +167,7 @@ mod tests {
         assert_eq!(run.removal(&[]), None);
         assert_eq!(
             compose(&[])
-                .launcher(&Place::Exec("web".into()), "shop-web-1")
+                .launcher(&Place::Exec("web".into()), &Handle::expected("shop-web-1"))
                 .unwrap()
                 .removal(&names),
             None

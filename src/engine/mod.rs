@@ -22,7 +22,7 @@ use crate::plan::{Counts, Create, SetCounts};
 use crate::project::Project;
 use crate::project::cluster::{Deployed, Facts};
 use crate::project::declared::{Declared, Hook};
-use crate::project::observed::{Observed, Replica, Vitals};
+use crate::project::observed::{Handle, Observed, Replica, Vitals};
 use crate::project::workload::Place;
 use launcher::Launcher;
 
@@ -38,6 +38,8 @@ pub struct EngineInfo {
 /// How far a container has come, read from a line of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Milestone {
+    /// The engine was asked to.
+    Creating,
     Created,
     Started,
 }
@@ -110,21 +112,21 @@ pub trait Engine {
     /// The output is not what was asked for.
     fn parse_listing(&self, project: &str, outputs: &[String]) -> Result<Observed>;
 
-    /// What `exec` and `launcher` call a replica.
-    fn container(&self, replica: &Replica) -> String {
-        replica.name.clone()
+    /// What `exec` and `launcher` know a replica by.
+    fn container(&self, replica: &Replica) -> Handle {
+        replica.into()
     }
     /// Whether a command can be run in a replica from here.
     fn reaches(&self, _project: &Project, _replica: &Replica) -> bool {
         true
     }
     /// Runs a command in a container.
-    fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec;
+    fn exec(&self, container: &Handle, hook: &Hook, timeout: Duration) -> CommandSpec;
     /// How commands of the user's are run at a place; `container` is the one for those that run inside.
     ///
     /// # Errors
     /// The engine cannot run a command there.
-    fn launcher(&self, place: &Place, container: &str) -> Result<Launcher>;
+    fn launcher(&self, place: &Place, container: &Handle) -> Result<Launcher>;
     /// What can be typed to see a replica's state.
     fn look_at(&self, name: &str) -> String;
     /// Prints the last lines that a replica logged.
@@ -173,11 +175,16 @@ pub trait Containers: Engine {
     /// Reads a line that `create` or `launch` prints while it works.
     fn milestone<'l>(&self, line: &'l str) -> Option<(&'l str, Milestone)>;
     /// Starts containers, one after another.
-    fn start(&self, names: &[&str]) -> CommandSpec;
+    fn start(&self, containers: &[Handle]) -> CommandSpec;
     /// Stops containers together: SIGTERM (or the service's own signal), then SIGKILL after `grace`.
-    fn stop(&self, names: &[&str], grace: Option<Duration>) -> CommandSpec;
+    fn stop(&self, containers: &[Handle], grace: Option<Duration>) -> CommandSpec;
     /// Removes containers, running or not; with `volumes` their anonymous volumes too.
-    fn remove(&self, names: &[&str], volumes: bool) -> CommandSpec;
+    fn remove(&self, containers: &[Handle], volumes: bool) -> CommandSpec;
+
+    /// Measures how busy containers are.
+    fn usage(&self, ids: &[&str]) -> CommandSpec;
+    /// Percent of one core, by id as it was given.
+    fn parse_usage(&self, stdout: &str) -> BTreeMap<String, f64>;
 }
 
 /// A command that tells an engine the counts of some services.
@@ -191,6 +198,10 @@ pub struct Telling {
 pub trait Orchestrator: Engine {
     /// Tells the engine new counts; commands to be run at the same time, one or more services each.
     fn scale(&self, project: &Project, step: &SetCounts) -> Vec<Telling>;
+    /// Whether telling it fails where the count is not the one expected any more.
+    fn checks_counts(&self) -> bool {
+        false
+    }
     /// The count that the engine found in place of the one expected, where a telling failed because of that:
     /// somebody else was quicker.
     fn count_found(&self, _error: &CommandError) -> Option<u32> {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use super::{Containers, Control, Engine, Orchestrator};
 use crate::exec::CommandSpec;
-use crate::plan::{Pending, RefreshOthers, Remove, SetCounts, Step, Victim};
+use crate::plan::{Pending, RefreshOthers, Remove, SetCounts, Step, Undrain, Victim};
 use crate::project::Project;
 use crate::project::declared::Hook;
-use crate::project::observed::Replica;
+use crate::project::observed::{Handle, Replica};
+
+/// Time limit of hooks: `pre_stop` and `drain.undo`.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The commands that a step comes to, for `--dry-run`; names of replicas that do not exist yet are
 /// those that Compose will give.
@@ -23,10 +26,14 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
                 .iter()
                 .flat_map(|(service, pending)| names_of(project, service, pending, engine))
                 .collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            shares(&names).map(|names| engine.start(names)).collect()
+            let all: Vec<Handle> = names.into_iter().map(Handle::expected).collect();
+            shares(&all).map(|share| engine.start(share)).collect()
         }
         (Step::Launch { counts }, Control::Containers(engine)) => vec![engine.launch(counts)],
+        (Step::Undrain(step), _) => vec![undrain(step, engine)],
+        (Step::Release { ids }, Control::Counts(engine)) => {
+            release(project, ids, engine).into_iter().collect()
+        }
         // Verifying and resting change nothing; the rest is never planned for the other kind of engine.
         _ => Vec::new(),
     };
@@ -35,25 +42,25 @@ pub fn commands(project: &Project, step: &Step, engine: &dyn Engine) -> Vec<Stri
 
 /// Draining and the `pre_stop` hooks of replicas that go.
 fn before_the_end(step: &Remove, engine: &dyn Engine) -> Vec<CommandSpec> {
-    let running = names(&step.victims, |victim| victim.running);
+    let running = handles(&step.victims, |victim| victim.running);
     let drain = step.drain.as_ref().map(|drain| hook(&drain.exec));
     let drains = drain.iter().flat_map(|hook| {
         let drained = step.victims.iter().filter(|victim| victim.can_drain());
-        drained.map(|victim| engine.exec(&victim.name, hook, Duration::ZERO))
+        drained.map(|victim| engine.exec(&victim.handle(), hook, Duration::ZERO))
     });
     let hooks = step.pre_stop.iter().flat_map(|hook| {
         running
             .iter()
-            .map(|name| engine.exec(name, hook, Duration::ZERO))
+            .map(|one| engine.exec(one, hook, Duration::ZERO))
     });
     drains.chain(hooks).collect()
 }
 
 fn removed(step: &Remove, engine: &dyn Containers) -> Vec<CommandSpec> {
     let ends = shares(&step.victims).flat_map(|share| {
-        let running = names(share, |victim| victim.running);
+        let running = handles(share, |victim| victim.running);
         let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
-        let removal = engine.remove(&names(share, |_| true), false);
+        let removal = engine.remove(&handles(share, |_| true), step.volumes);
         stop.into_iter().chain([removal])
     });
     before_the_end(step, engine)
@@ -74,6 +81,22 @@ fn told(project: &Project, step: &SetCounts, engine: &dyn Orchestrator) -> Vec<C
         .chain(drains)
         .chain(tellings.map(|telling| telling.spec))
         .collect()
+}
+
+/// Has a drained replica take work again.
+pub fn undrain(step: &Undrain, engine: &dyn Engine) -> CommandSpec {
+    engine.exec(&step.replica, &hook(&step.command), HOOK_TIMEOUT)
+}
+
+/// Has replicas that were chosen to go first be like any other again; `None` where they need not be told.
+pub fn release(
+    project: &Project,
+    ids: &[String],
+    engine: &dyn Orchestrator,
+) -> Option<CommandSpec> {
+    let replicas = project.replicas.values().flatten();
+    let chosen: Vec<&Replica> = replicas.filter(|one| ids.contains(&one.id)).collect();
+    engine.prefer(project, &chosen, false)
 }
 
 /// The replicas of a project that go.
@@ -104,10 +127,14 @@ fn refreshes(project: &Project, step: &RefreshOthers, engine: &dyn Engine) -> Ve
     let mut specs = Vec::new();
     for refresh in &step.refresh {
         let hook = refresh_hook(project.name(), &step.service, &replicas, &refresh.exec);
-        let containers: Vec<String> = match (&refresh.project, engine.control()) {
+        let containers: Vec<Handle> = match (&refresh.project, engine.control()) {
             // Its containers are looked for when the time has come.
             (Some(other), Control::Containers(engine)) if other != project.name() => {
-                vec![engine.replica_name(other, &refresh.service, 1)]
+                vec![Handle::expected(engine.replica_name(
+                    other,
+                    &refresh.service,
+                    1,
+                ))]
             }
             _ => running(project.replicas(&refresh.service))
                 .into_iter()
@@ -115,15 +142,15 @@ fn refreshes(project: &Project, step: &RefreshOthers, engine: &dyn Engine) -> Ve
                 .collect(),
         };
         let containers = containers.iter();
-        specs.extend(containers.map(|name| engine.exec(name, &hook, refresh.timeout)));
+        specs.extend(containers.map(|one| engine.exec(one, &hook, refresh.timeout)));
     }
     specs
 }
 
-/// The names of some victims.
-pub fn names(victims: &[Victim], which: impl Fn(&Victim) -> bool) -> Vec<&str> {
+/// Some of the victims.
+pub fn handles(victims: &[Victim], which: impl Fn(&Victim) -> bool) -> Vec<Handle> {
     let chosen = victims.iter().filter(|victim| which(victim));
-    chosen.map(|victim| victim.name.as_str()).collect()
+    chosen.map(Victim::handle).collect()
 }
 
 /// A policy's command, to be run in a container.

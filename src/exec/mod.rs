@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::project::observed::Handle;
+
 /// One command, as data: building it runs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandSpec {
@@ -24,6 +26,8 @@ pub struct CommandSpec {
     pub timeout: Duration,
     /// What an interruption of rscale does to it.
     pub on_interrupt: OnInterrupt,
+    /// Arguments that people know by another name: ids of containers.
+    pub names: BTreeMap<String, String>,
 }
 
 /// What becomes of a running command when rscale is interrupted.
@@ -50,7 +54,20 @@ impl CommandSpec {
             cwd: None,
             timeout,
             on_interrupt: OnInterrupt::Kill,
+            names: BTreeMap::new(),
         }
+    }
+
+    /// With containers as the next arguments.
+    #[must_use]
+    pub fn of(mut self, containers: &[Handle]) -> Self {
+        for Handle { id, name } in containers {
+            self.args.push(id.clone());
+            if id != name {
+                self.names.insert(id.clone(), name.clone());
+            }
+        }
+        self
     }
 
     #[must_use]
@@ -60,13 +77,14 @@ impl CommandSpec {
     }
 }
 
-/// The command as it could be typed in a shell, without the environment.
+/// The command as it could be typed in a shell, without the environment; containers stand there by name.
 impl fmt::Display for CommandSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quoted(&self.program))?;
-        self.args
-            .iter()
-            .try_for_each(|word| write!(f, " {}", quoted(word)))
+        self.args.iter().try_for_each(|word| {
+            let shown = self.names.get(word).unwrap_or(word);
+            write!(f, " {}", quoted(shown))
+        })
     }
 }
 

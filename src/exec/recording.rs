@@ -80,8 +80,12 @@ impl Executor for RecordingExecutor {
     ) -> LocalFuture<'a, Answer> {
         Box::pin(async move {
             let answer = self.record(spec);
-            if let (Some(on_line), Ok(output)) = (on_line, &answer) {
-                output.stderr.lines().for_each(on_line);
+            let said = match &answer {
+                Ok(output) => &output.stderr,
+                Err(error) => error.stderr(),
+            };
+            if let Some(on_line) = on_line {
+                said.lines().for_each(on_line);
             }
             answer
         })

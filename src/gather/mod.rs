@@ -19,7 +19,7 @@ use crate::plan::Counts;
 use crate::project::Project;
 use crate::project::cluster::Facts;
 use crate::project::declared::Declared;
-use crate::project::observed::{Observed, Replica, Vitals};
+use crate::project::observed::{Handle, Observed, Replica, Vitals};
 use crate::project::workload::Place;
 use crate::suggest;
 
@@ -287,6 +287,13 @@ impl Reach<'_> {
         }
     }
 
+    /// How busy containers are, in percent of one core, by id.
+    pub async fn usage(&self, ids: &[&str]) -> Result<BTreeMap<String, f64>> {
+        let engine = self.containers()?;
+        let stdout = self.read(&engine.usage(ids)).await?;
+        Ok(engine.parse_usage(&stdout))
+    }
+
     /// What the engine says of itself, and its clock.
     pub async fn info(&self) -> Result<(EngineInfo, Clock)> {
         let engine = self.containers()?;
@@ -363,7 +370,7 @@ impl Reach<'_> {
                     })?;
                     self.engine.container(here)
                 }
-                Place::Local | Place::Run(_) => String::new(),
+                Place::Local | Place::Run(_) => Handle::default(),
             };
             let launcher = self.engine.launcher(place, &replica)?;
             Ok(((*place).clone(), launcher))

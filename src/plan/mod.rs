@@ -4,18 +4,22 @@
 //! ones still there.
 
 mod dependencies;
+pub mod done;
 mod draft;
 mod told;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::project::Project;
 use crate::project::declared::{Hook, Service};
+use crate::project::observed::Handle;
 use crate::project::policy::{Drain, Refresh};
 use dependencies::{missing_dependencies, pins, who_starts};
 use draft::Draft;
 pub use told::told;
+pub use undo::undo;
 
 /// The counts wished for, by service.
 pub type Counts = BTreeMap<String, u32>;
@@ -89,8 +93,21 @@ pub enum Step {
     Verify { counts: Counts },
     /// Other containers are told that a set of replicas changed.
     Refresh(RefreshOthers),
+    /// Replicas that were chosen to go first are like any other again.
+    Release { ids: Vec<String> },
+    /// A drained replica takes work again.
+    Undrain(Undrain),
     /// A rest between two steps of `--step`.
     Pause(Duration),
+}
+
+/// A drained replica that is to take work again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undrain {
+    pub service: String,
+    pub replica: Handle,
+    /// The policy's `drain.undo`.
+    pub command: Vec<String>,
 }
 
 /// Replicas of one service that go.
@@ -101,6 +118,8 @@ pub struct Remove {
     pub drain: Option<Drain>,
     pub grace: Option<Duration>,
     pub pre_stop: Vec<Hook>,
+    /// Whether their anonymous volumes go as well.
+    pub volumes: bool,
 }
 
 /// New counts for an engine that keeps them.
@@ -125,6 +144,13 @@ pub struct Victim {
 }
 
 impl Victim {
+    pub fn handle(&self) -> Handle {
+        Handle {
+            id: self.id.clone(),
+            name: self.name.clone(),
+        }
+    }
+
     /// Whether a command can be run in it.
     pub fn can_drain(&self) -> bool {
         self.running && self.reason != Reason::Restarting
@@ -144,6 +170,8 @@ pub enum Reason {
     HighestNumber,
     /// It goes although its worker is at a task: all others are, too.
     Busy,
+    /// It was made by a run that is taken back.
+    Undone,
 }
 
 impl Reason {
@@ -157,6 +185,7 @@ impl Reason {
             Self::Idle => "idle",
             Self::HighestNumber => "highest number",
             Self::Busy => "busy",
+            Self::Undone => "made by this run",
         }
     }
 }
@@ -300,6 +329,7 @@ impl Plan {
             pre_stop: declared
                 .map(|service| service.pre_stop.clone())
                 .unwrap_or_default(),
+            volumes: false,
         }));
     }
 

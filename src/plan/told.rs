@@ -176,6 +176,7 @@ fn leaving(project: &Project, way: &Way, victims: &[Victim], options: &PlanOptio
         pre_stop: own
             .map(|service| service.pre_stop.clone())
             .unwrap_or_default(),
+        volumes: false,
     }
 }
 

@@ -4,12 +4,13 @@
 //! versions differ (v1 prints short forms that v2 has expanded), strict in `x-rscale`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_yaml::Value;
 
 use super::declared::{
-    Condition, Declared, Dependency, Hook, Mount, Network, Port, Published, Service,
+    Condition, Declared, Dependency, Healthcheck, Hook, Mount, Network, Port, Published, Service,
 };
 use super::policy::Policy;
 use super::top_level::TopLevel;
@@ -93,6 +94,7 @@ struct RawService {
     depends_on: Option<Value>,
     profiles: Vec<String>,
     stop_grace_period: Option<String>,
+    healthcheck: Option<RawHealthcheck>,
     restart: Option<String>,
     mem_limit: Option<Value>,
     pre_start: Vec<Value>,
@@ -169,6 +171,7 @@ impl RawService {
                 .map(dependencies)
                 .unwrap_or_default(),
             profiles: self.profiles,
+            healthcheck: self.healthcheck.as_ref().and_then(RawHealthcheck::parse),
             stop_grace_period: self
                 .stop_grace_period
                 .and_then(|text| duration::parse(&text).ok()),
@@ -407,6 +410,37 @@ fn bytes(value: &Value) -> Option<u64> {
     (number >= 0.0)
         .then_some((number * factor) as u64)
         .filter(|bytes| *bytes > 0)
+}
+
+#[derive(Debug, Deserialize)]
+struct RawHealthcheck {
+    interval: Option<String>,
+    timeout: Option<String>,
+    retries: Option<u32>,
+    start_period: Option<String>,
+    #[serde(default)]
+    disable: bool,
+}
+
+impl RawHealthcheck {
+    /// `None` where it is switched off.
+    fn parse(&self) -> Option<Healthcheck> {
+        let usual = Healthcheck::default();
+        let or = |text: &Option<String>, usual: Duration| {
+            let given = text.as_ref().and_then(|text| duration::parse(text).ok());
+            // Docker takes 0 for "not said".
+            given.filter(|given| !given.is_zero()).unwrap_or(usual)
+        };
+        (!self.disable).then(|| Healthcheck {
+            interval: or(&self.interval, usual.interval),
+            timeout: or(&self.timeout, usual.timeout),
+            retries: self
+                .retries
+                .filter(|&count| count > 0)
+                .unwrap_or(usual.retries),
+            start_period: or(&self.start_period, usual.start_period),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,37 @@ pub enum EngineName {
 
 displayed!(EngineName);
 
+/// How a healthcheck goes about it, as far as it decides how long a start may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Healthcheck {
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub retries: u32,
+    pub start_period: Duration,
+}
+
+impl Default for Healthcheck {
+    /// What Docker takes where nothing is said (docs of `HEALTHCHECK`).
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
+            retries: 3,
+            start_period: Duration::ZERO,
+        }
+    }
+}
+
+impl Healthcheck {
+    /// How long a replica may take before the engine calls it unhealthy: failures count from the end of the start
+    /// period, and so many in a row are needed.
+    pub fn allowance(self) -> Duration {
+        let check = self.interval.saturating_add(self.timeout);
+        let checks = check.saturating_mul(self.retries.max(1));
+        self.start_period.saturating_add(checks)
+    }
+}
+
 /// A service as the file declares it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Service {
@@ -71,6 +102,7 @@ pub struct Service {
     pub depends_on: BTreeMap<String, Dependency>,
     pub profiles: Vec<String>,
     pub stop_grace_period: Option<Duration>,
+    pub healthcheck: Option<Healthcheck>,
     pub restarts: bool,
     /// Memory limit of one replica, in bytes.
     pub memory_limit: Option<u64>,

@@ -90,6 +90,33 @@ pub struct Replica {
     pub leaving: bool,
 }
 
+/// What a container is told by, and what people call it: another one may get the name, never the id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Handle {
+    pub id: String,
+    pub name: String,
+}
+
+impl Handle {
+    /// Of a container that will have this name.
+    pub fn expected(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            id: name.clone(),
+            name,
+        }
+    }
+}
+
+impl From<&Replica> for Handle {
+    fn from(replica: &Replica) -> Self {
+        Self {
+            id: replica.id.clone(),
+            name: replica.name.clone(),
+        }
+    }
+}
+
 /// A container's state, as the engine names it.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -275,6 +302,9 @@ pub const VITALS_FORMAT: &str = concat!(
     r#""started_at":{{json .State.StartedAt}},"#,
     r#""health":{{if .State.Health}}{{json .State.Health.Status}}{{else}}""{{end}}}"#
 );
+
+/// `docker stats --format`: the id, and the use of the processor in percent of one core.
+pub const USAGE_FORMAT: &str = "{{.ID}} {{.CPUPerc}}";
 
 #[derive(Debug, Deserialize)]
 struct VitalsLine {

@@ -1,5 +1,7 @@
 //! The JSON that every command prints with `--format json`: a contract, with schemas under docs/schema.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -133,7 +135,8 @@ pub struct Scale {
     /// Why it did not end in `scaled` or `unchanged`; null when it did.
     pub error: Option<String>,
     pub services: Vec<ScaledService>,
-    pub untouched: UntouchedContainers,
+    /// Null when the engine did not answer any more.
+    pub untouched: Option<UntouchedContainers>,
     pub findings: Vec<FindingItem>,
     /// Services that `scale-all` left alone; empty for `scale`.
     pub left_alone: Vec<LeftAlone>,
@@ -146,15 +149,19 @@ pub struct ScaledService {
     pub name: String,
     pub from: u32,
     pub to: u32,
-    pub running: u32,
-    /// Null without a healthcheck.
+    /// Null when the engine did not answer any more.
+    pub running: Option<u32>,
+    /// Null without a healthcheck, or when the engine did not answer any more.
     pub healthy: Option<u32>,
-    /// Names of containers that are new.
-    pub created: Vec<String>,
-    /// Names of containers that are gone.
-    pub removed: Vec<String>,
+    /// Names of containers that are new; null when the engine did not answer any more.
+    pub created: Option<Vec<String>>,
+    /// Names of containers that are gone; null when the engine did not answer any more.
+    pub removed: Option<Vec<String>>,
     pub outcome: Outcome,
     pub seconds: f64,
+    /// How long new replicas were watched that have no healthcheck and of whose kind none is known to stay up; null
+    /// for all others.
+    pub watched_seconds: Option<f64>,
     pub error: Option<String>,
 }
 
@@ -262,7 +269,8 @@ impl From<&Served> for ScaledService {
             created: served.created.clone(),
             removed: served.removed.clone(),
             outcome: served.outcome,
-            seconds: (served.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            seconds: seconds(served.took),
+            watched_seconds: served.watched.map(seconds),
             error: served.error.clone(),
         }
     }
@@ -275,16 +283,17 @@ impl ScaledService {
             name: change.service.clone(),
             from: change.from,
             to: change.to,
-            running,
+            running: Some(running),
             healthy,
-            created: Vec::new(),
-            removed: Vec::new(),
+            created: Some(Vec::new()),
+            removed: Some(Vec::new()),
             outcome: if change.is_none() {
                 Outcome::Unchanged
             } else {
                 outcome
             },
             seconds: 0.0,
+            watched_seconds: None,
             error: None,
         }
     }
@@ -297,15 +306,15 @@ impl Scale {
         let (services, untouched, commands) = match &scaled.ending {
             Ending::Applied { applied, .. } => (
                 applied.services.iter().map(ScaledService::from).collect(),
-                (&applied.untouched).into(),
+                applied.untouched.as_ref().map(UntouchedContainers::from),
                 applied.commands.clone(),
             ),
             Ending::Refused | Ending::Planned { .. } => (
                 not_run(&scaled.project, &scaled.plan, outcome),
-                UntouchedContainers {
+                Some(UntouchedContainers {
                     containers: others(&scaled.project, &scaled.plan),
                     changed: Vec::new(),
-                },
+                }),
                 match &scaled.ending {
                     Ending::Planned { commands } => commands.clone(),
                     _ => Vec::new(),
@@ -326,6 +335,11 @@ impl Scale {
             commands,
         }
     }
+}
+
+/// Seconds, to the millisecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn not_run(project: &Project, plan: &Plan, outcome: Outcome) -> Vec<ScaledService> {

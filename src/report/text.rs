@@ -8,7 +8,8 @@ use anstyle::{AnsiColor, Style};
 use super::json::{Export, FindingItem, LeftAlone, Scale, ScaledService};
 use crate::apply::{Outcome, Waiting, WaitingFor};
 use crate::duration;
-use crate::engine::{Engine, steps};
+use crate::engine::Engine;
+use crate::engine::steps::commands;
 use crate::plan::{Plan, Remove, Start, Step};
 use crate::preflight::Severity;
 use crate::project::Project;
@@ -126,11 +127,19 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
     }
     for (number, step) in plan.steps.iter().enumerate() {
         let _ = writeln!(text, "{}. {}", number + 1, describe(step));
-        for command in steps::commands(project, step, engine) {
+        for command in commands(project, step, engine) {
             let _ = writeln!(text, "   $ {command}");
         }
     }
     text
+}
+
+/// What a plan does, a line a step.
+pub fn steps(plan: &Plan) -> String {
+    plan.steps.iter().fold(String::new(), |mut text, step| {
+        let _ = writeln!(text, "- {}", describe(step));
+        text
+    })
 }
 
 fn describe(step: &Step) -> String {
@@ -191,6 +200,10 @@ fn describe(step: &Step) -> String {
                 step.service
             )
         }
+        Step::Release { ids } => {
+            format!("let {} go in its turn again", plural(ids.len(), "replica"))
+        }
+        Step::Undrain(step) => format!("{}: {} takes work again", step.service, step.replica.name),
         Step::Pause(time) => format!("pause for {}", duration::show(*time)),
     }
 }
@@ -251,7 +264,10 @@ pub fn scale(scale: &Scale, paint: Paint) -> String {
         );
     }
     text.push_str(&left_alone(&scale.left_alone));
-    let untouched = &scale.untouched;
+    let Some(untouched) = &scale.untouched else {
+        text.push_str("other services: not known whether they are untouched\n");
+        return text;
+    };
     if !untouched.changed.is_empty() {
         let _ = writeln!(
             text,
@@ -276,11 +292,20 @@ fn line(service: &ScaledService, paint: Paint) -> String {
         running,
         healthy,
         seconds,
+        watched_seconds,
         ..
     } = service;
-    let now = match healthy {
-        Some(healthy) => format!("{running} running, {healthy} healthy"),
-        None => format!("{running} running"),
+    let now = match (running, healthy) {
+        (None, _) => "what runs is not known".to_owned(),
+        (Some(running), Some(healthy)) => format!("{running} running, {healthy} healthy"),
+        (Some(running), None) => format!("{running} running"),
+    };
+    let now = match watched_seconds {
+        Some(seconds) => format!(
+            "{now}; no healthcheck: watched for {}",
+            duration::show(Duration::from_secs_f64(*seconds))
+        ),
+        None => now,
     };
     let took = duration::show(Duration::from_secs_f64(*seconds));
     match service.outcome {

@@ -454,7 +454,7 @@ fn is_rolled_back(said: &str, message: &str, hints: &[&str]) {
         ran.changes(),
         [
             "compose up --no-start --no-recreate --scale web=2 --scale db=1 web",
-            "rm --force --volumes shop-web-2"
+            "rm --force --volumes web-2-id"
         ]
     );
 }

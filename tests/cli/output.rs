@@ -143,7 +143,7 @@ fn what_runs_is_finished_without_a_reader() {
     assert!(
         fake.calls()
             .iter()
-            .any(|call| call == "rm --force shop-worker-a-2")
+            .any(|call| call == "rm --force worker-a-2-id")
     );
 }
 
@@ -174,7 +174,7 @@ fn json_is_the_only_thing_on_stdout() {
     .concat();
     let ran = Fake::new(SHOP)
         .containers(running("worker-a", 1))
-        .log("shop-worker-a-2", "no such queue\n")
+        .log("worker-a-2-id", "no such queue\n")
         .on("^start ", Answer::makes(crashed.clone()))
         .on("rm --force", Answer::makes(running("worker-a", 1)))
         .on(

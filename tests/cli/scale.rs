@@ -56,7 +56,7 @@ fn scales_with_and_without_the_word() {
         );
         // They are started at the same time.
         changes.sort_unstable();
-        assert_eq!(changes, ["start shop-web-2", "start shop-web-3"]);
+        assert_eq!(changes, ["start web-2-id", "start web-3-id"]);
     }
 }
 
@@ -74,7 +74,7 @@ fn removes_the_highest_number_with_the_grace_that_was_typed() {
     );
     assert_eq!(
         ran.changes(),
-        ["stop -t 90 shop-worker-a-2", "rm --force shop-worker-a-2"]
+        ["stop -t 90 worker-a-2-id", "rm --force worker-a-2-id"]
     );
 }
 
@@ -204,7 +204,7 @@ fn a_replica_that_exits_is_rolled_back_and_its_log_is_shown() {
     .concat();
     let ran = Fake::new(SHOP)
         .containers(running("worker-a", 1))
-        .log("shop-worker-a-2", "loading\nno such queue\n")
+        .log("worker-a-2-id", "loading\nno such queue\n")
         .on("^start ", Answer::makes(crashed))
         .on("rm --force", Answer::makes(running("worker-a", 1)))
         .on(
@@ -229,7 +229,7 @@ fn a_replica_that_exits_is_rolled_back_and_its_log_is_shown() {
         .run();
     assert_eq!(
         ran.changes().last(),
-        Some(&"rm --force --volumes shop-worker-a-2")
+        Some(&"rm --force --volumes worker-a-2-id")
     );
 }
 

@@ -128,7 +128,7 @@ fn really_scales_all_of_them_together() {
         "compose up --no-start --no-recreate --scale api=2 --scale worker=2 api worker"
     );
     changes.sort_unstable();
-    assert_eq!(changes, ["start shop-api-2", "start shop-worker-2"]);
+    assert_eq!(changes, ["start api-2-id", "start worker-2-id"]);
     assert!(
         ran.stdout.contains("api     1 -> 2  scaled in "),
         "{ran:#?}"

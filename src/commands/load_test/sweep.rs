@@ -113,7 +113,7 @@ fn verdict(session: &Session<'_>, document: &Sweep) -> Exit {
 struct Sweeping<'a> {
     session: &'a Session<'a>,
     request: &'a Request<'a>,
-    wait_timeout: Duration,
+    wait_timeout: Option<Duration>,
 }
 
 impl Sweeping<'_> {
@@ -305,7 +305,7 @@ impl Sweeping<'_> {
             },
             apply: ApplyOptions {
                 wait_timeout: self.wait_timeout,
-                stable: Duration::from_secs(1),
+                stable: None,
                 keep: false,
                 stop_timeout: None,
                 force: false,

@@ -22,7 +22,7 @@ use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
 use crate::project::cluster::{Deployed, Facts};
 use crate::project::declared::Hook;
-use crate::project::observed::{Observed, Replica};
+use crate::project::observed::{Handle, Observed, Replica};
 use crate::project::workload::Place;
 
 /// Time limit of commands that only read.
@@ -128,8 +128,8 @@ impl Engine for Kubernetes {
         })
     }
 
-    fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
-        let mut words = vec!["exec".to_owned(), container.to_owned(), "--".into()];
+    fn exec(&self, container: &Handle, hook: &Hook, timeout: Duration) -> CommandSpec {
+        let mut words = vec!["exec".to_owned(), container.name.clone(), "--".into()];
         if !hook.environment.is_empty() {
             // kubectl has no option for it.
             let pairs = hook.environment.iter();
@@ -141,11 +141,11 @@ impl Engine for Kubernetes {
             .on_interrupt(OnInterrupt::Finish)
     }
 
-    fn launcher(&self, place: &Place, container: &str) -> Result<Launcher> {
+    fn launcher(&self, place: &Place, container: &Handle) -> Result<Launcher> {
         match place {
             Place::Local => Ok(Launcher::Local(CommandSpec::new("", [""; 0], READ_TIMEOUT))),
             Place::Exec(_) => Ok(Launcher::ExecEnv(
-                self.kubectl(["exec", container, "--"], READ_TIMEOUT),
+                self.kubectl(["exec", &container.name, "--"], READ_TIMEOUT),
             )),
             Place::Run(service) => Err(Error::unusable(format!(
                 "a pod of its own for `{service}` cannot be run on kubernetes"
@@ -399,10 +399,17 @@ mod tests {
             ..Hook::default()
         };
         let engine = Kubernetes::default();
-        let spec = engine.exec("web-0", &hook, Duration::from_secs(1));
+        let spec = engine.exec(
+            &super::Handle::expected("web-0"),
+            &hook,
+            Duration::from_secs(1),
+        );
         assert_eq!(spec.to_string(), "kubectl exec web-0 -- env A=1 reload");
         let launcher = engine
-            .launcher(&Place::Exec("web".into()), "web-0")
+            .launcher(
+                &Place::Exec("web".into()),
+                &super::Handle::expected("web-0"),
+            )
             .unwrap();
         let words = ["./bench".to_owned(), "a b".to_owned()];
         let environment = BTreeMap::from([("N".to_owned(), "9".to_owned())]);
@@ -411,7 +418,11 @@ mod tests {
             spec.to_string(),
             "kubectl exec web-0 -- env N=9 ./bench 'a b'"
         );
-        assert!(engine.launcher(&Place::Run("web".into()), "").is_err());
+        assert!(
+            engine
+                .launcher(&Place::Run("web".into()), &super::Handle::default())
+                .is_err()
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
 use crate::project::cluster::{Deployed, Facts, Placement};
 use crate::project::declared::Hook;
-use crate::project::observed::{Observed, Replica};
+use crate::project::observed::{Handle, Observed, Replica};
 use crate::project::workload::Place;
 
 /// Time limit of commands that only read.
@@ -94,8 +94,9 @@ impl Engine for Swarm {
             .map_err(|error| unreadable("stack ps", &error))
     }
 
-    fn container(&self, replica: &Replica) -> String {
-        format!("{}.{}", replica.name, replica.id)
+    fn container(&self, replica: &Replica) -> Handle {
+        // The task's id is part of the container's name, so no other can have it.
+        Handle::expected(format!("{}.{}", replica.name, replica.id))
     }
 
     fn reaches(&self, project: &Project, replica: &Replica) -> bool {
@@ -103,16 +104,16 @@ impl Engine for Swarm {
         here.is_some_and(|node| replica.node.as_deref() == Some(node.name.as_str()))
     }
 
-    fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
+    fn exec(&self, container: &Handle, hook: &Hook, timeout: Duration) -> CommandSpec {
         super::compose::exec(container, hook, timeout)
     }
 
-    fn launcher(&self, place: &Place, container: &str) -> Result<Launcher> {
+    fn launcher(&self, place: &Place, container: &Handle) -> Result<Launcher> {
         match place {
             Place::Local => Ok(Launcher::Local(CommandSpec::new("", [""; 0], READ_TIMEOUT))),
             Place::Exec(_) => Ok(Launcher::Exec(
                 Self::docker(["exec"], READ_TIMEOUT),
-                container.to_owned(),
+                container.clone(),
             )),
             Place::Run(service) => Err(Error::unusable(format!(
                 "a container of its own for `{service}` cannot be run on swarm"

@@ -118,7 +118,7 @@ async fn a_replica_that_never_gets_healthy_is_given_up_after_the_wait_timeout() 
     let story = shop()
         .fate("shop-web-2", Fate::Healthy(Duration::from_secs(9999)))
         .asks("web=2")
-        .with(|scaling| scaling.apply.wait_timeout = Duration::from_secs(90))
+        .with(|scaling| scaling.apply.wait_timeout = Some(Duration::from_secs(90)))
         .run()
         .await;
     assert_eq!(

@@ -291,6 +291,10 @@ impl<'a> World<'a> {
                 prop_assert!(false, "Compose keeps no counts: {step:?}");
                 Ok(())
             }
+            Step::Release { .. } | Step::Undrain(_) => {
+                prop_assert!(false, "nothing was drained before: {step:?}");
+                Ok(())
+            }
             Step::Pause(duration) => {
                 prop_assert!(
                     self.case.options.step.is_some() && *duration == self.case.options.pause
@@ -587,7 +591,7 @@ proptest! {
                 Step::Create(step) => step.counts.contains_key(service),
                 Step::Start(step) => step.services.contains_key(service),
                 Step::Launch { counts } => counts.contains_key(service),
-                Step::Verify { .. } | Step::Refresh(_) | Step::Pause(_) | Step::SetCounts(_) => false,
+                Step::Verify { .. } | Step::Refresh(_) | Step::Pause(_) | Step::SetCounts(_) | Step::Release { .. } | Step::Undrain(_) => false,
             });
             prop_assert_eq!(change.is_none(), !is_named, "{:?} and its steps do not agree", change);
         }
@@ -640,6 +644,8 @@ fn the_random_projects_are_of_many_kinds() {
                 Step::Create(_) => "creates with pins",
                 Step::Launch { .. } => "launches",
                 Step::SetCounts(_) => "sets counts",
+                Step::Release { .. } => "releases",
+                Step::Undrain(_) => "undrains",
                 Step::Start(step)
                     if step
                         .services

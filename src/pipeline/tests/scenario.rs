@@ -63,8 +63,8 @@ impl Scenario {
                     ..PlanOptions::default()
                 },
                 apply: ApplyOptions {
-                    wait_timeout: Duration::from_secs(120),
-                    stable: Duration::from_secs(1),
+                    wait_timeout: Some(Duration::from_secs(120)),
+                    stable: Some(Duration::from_secs(1)),
                     keep: false,
                     stop_timeout: None,
                     force: false,

@@ -169,10 +169,12 @@ impl Simulation {
                 "docker",
                 ["rm", "--force", "--volumes", names @ ..] | ["rm", "--force", names @ ..],
             ) => self.remove(&line, names),
-            ("docker", ["exec", ..]) => done(""),
-            ("docker", ["logs", "--tail", _, name]) => {
-                done(self.logs.get(*name).map_or("", String::as_str))
+            ("docker", ["logs", "--tail", _, id]) => {
+                let name = self.by_id(id).map(|one| one.container.name.clone());
+                let log = name.and_then(|name| self.logs.get(&name).cloned());
+                done(&log.unwrap_or_default())
             }
+            ("docker", ["exec", ..] | ["stats", "--no-stream", ..]) => done(""),
             _ => panic!("the simulation does not know `{line}`"),
         };
         if let Some(Fault {
@@ -429,12 +431,39 @@ impl Simulation {
         Ok(())
     }
 
-    /// As docker does it with several: those that can be are started, and the rest make it fail.
-    fn start(&mut self, line: &str, names: &[&str]) -> Answer {
-        let why: Vec<String> = names
-            .iter()
-            .filter_map(|name| self.start_one(name).err())
-            .collect();
+    /// The container with an id. Names are for people: a command that goes by one could meet another container.
+    fn by_id(&mut self, id: &str) -> Option<&mut Simulated> {
+        let all = self.containers.iter();
+        let named = all
+            .map(|one| one.container.name.as_str())
+            .find(|name| *name == id);
+        assert!(named.is_none(), "`{id}` is told by its name, not by its id");
+        self.containers
+            .iter_mut()
+            .find(|one| one.container.id == id)
+    }
+
+    /// Does something to each container, as docker does it with several: those where it can be done have it
+    /// done, and the rest make it fail.
+    fn each(
+        &mut self,
+        line: &str,
+        ids: &[&str],
+        mut act: impl FnMut(&mut Self, &str) -> Result<(), String>,
+    ) -> Answer {
+        let mut why = Vec::new();
+        for id in ids {
+            let outcome = match self.by_id(id) {
+                Some(one) => {
+                    let name = one.container.name.clone();
+                    act(self, &name)
+                }
+                None => Err(format!(
+                    "Error response from daemon: No such container: {id}"
+                )),
+            };
+            why.extend(outcome.err());
+        }
         if why.is_empty() {
             done("")
         } else {
@@ -442,38 +471,28 @@ impl Simulation {
         }
     }
 
-    fn stop(&mut self, line: &str, names: &[&str]) -> Answer {
-        for name in names {
-            let Some(one) = self
-                .containers
-                .iter_mut()
-                .find(|one| one.container.name == *name)
-            else {
-                return failed(
-                    line,
-                    "",
-                    &format!("Error response from daemon: No such container: {name}"),
-                );
-            };
-            one.container.state = "exited".into();
-            one.started = None;
-        }
-        done("")
+    fn start(&mut self, line: &str, ids: &[&str]) -> Answer {
+        self.each(line, ids, Self::start_one)
     }
 
-    fn remove(&mut self, line: &str, names: &[&str]) -> Answer {
-        for name in names {
-            let before = self.containers.len();
-            self.containers.retain(|one| one.container.name != *name);
-            if self.containers.len() == before {
-                return failed(
-                    line,
-                    "",
-                    &format!("Error response from daemon: No such container: {name}"),
-                );
+    fn stop(&mut self, line: &str, ids: &[&str]) -> Answer {
+        self.each(line, ids, |simulation, name| {
+            let mut all = simulation.containers.iter_mut();
+            if let Some(one) = all.find(|one| one.container.name == name) {
+                one.container.state = "exited".into();
+                one.started = None;
             }
-        }
-        done("")
+            Ok(())
+        })
+    }
+
+    fn remove(&mut self, line: &str, ids: &[&str]) -> Answer {
+        self.each(line, ids, |simulation, name| {
+            simulation
+                .containers
+                .retain(|one| one.container.name != name);
+            Ok(())
+        })
     }
 
     fn inspect(&self, line: &str, ids: &[&str]) -> Answer {

@@ -237,8 +237,8 @@ impl Stage {
                 ..PlanOptions::default()
             },
             apply: ApplyOptions {
-                wait_timeout: Duration::from_secs(30),
-                stable: Duration::from_secs(1),
+                wait_timeout: Some(Duration::from_secs(30)),
+                stable: Some(Duration::from_secs(1)),
                 keep: false,
                 stop_timeout: None,
                 force: false,
@@ -311,7 +311,14 @@ async fn what_grows_is_told_and_verified_before_what_shrinks() {
     let services = &story.document().services;
     let said: Vec<_> = services
         .iter()
-        .map(|one| (one.running, one.created.len(), one.removed.len()))
+        .map(|one| {
+            let count = |names: &Option<Vec<String>>| names.as_ref().unwrap().len();
+            (
+                one.running.unwrap(),
+                count(&one.created),
+                count(&one.removed),
+            )
+        })
         .collect();
     assert_eq!(said, [(3, 2, 0), (1, 0, 2)]);
 }

@@ -17,6 +17,7 @@ use crate::load::pace::{Amount, Arrival, Pace};
 use crate::load::site::{Names, Site};
 use crate::project::Project;
 use crate::project::declared::Declared;
+use crate::project::observed::Handle;
 use crate::project::observed::Replica;
 use crate::project::workload::{CommandWork, Place, TaskType, Work};
 
@@ -64,7 +65,9 @@ fn site(places: &[Place], timeout: Duration) -> Site {
             .map(|place| {
                 (
                     place.clone(),
-                    compose.launcher(place, "shop-web-1").unwrap(),
+                    compose
+                        .launcher(place, &Handle::expected("shop-web-1"))
+                        .unwrap(),
                 )
             })
             .collect(),
