@@ -111,14 +111,13 @@ impl Place {
         };
         words
             .filter(|words| !words.is_empty())
-            .map(|words| words.iter().map(|word| undoubled(word)).collect())
             .ok_or_else(|| self.expected("a command such as [nginx, -s, reload]", value))
     }
 
-    /// Text that may hold a `$`.
+    /// A scalar, as text.
     pub fn literal(&self, value: &Value) -> Result<String> {
         match value {
-            Value::String(text) => Ok(undoubled(text)),
+            Value::String(text) => Ok(text.clone()),
             Value::Number(number) => Ok(number.to_string()),
             Value::Bool(flag) => Ok(flag.to_string()),
             _ => Err(self.expected("a text", value)),
@@ -133,14 +132,14 @@ impl Place {
         if text.is_empty() {
             return Err(self.expected("a URL such as redis://redis:6379/0", value));
         }
-        Address::parse(&undoubled(text))
+        Address::parse(text)
             .map_err(|why| self.wrong(&format!("{why}, wanted one such as redis://redis:6379/0")))
     }
 
     /// Any value, as JSON.
     pub fn json(&self, value: &Value) -> Result<serde_json::Value> {
         Ok(match value {
-            Value::String(text) => undoubled(text).into(),
+            Value::String(text) => text.as_str().into(),
             Value::Sequence(items) => items
                 .iter()
                 .map(|item| self.json(item))
@@ -156,9 +155,4 @@ impl Place {
                 .map_err(|_| self.expected("a value that JSON has", value))?,
         })
     }
-}
-
-/// `config` doubles every `$`, so that its output can be read again as a compose file.
-fn undoubled(text: &str) -> String {
-    text.replace("$$", "$")
 }

@@ -194,12 +194,6 @@ mod tests {
     }
 
     #[test]
-    fn undoes_the_doubled_dollar_of_config() {
-        let policy = parse("{drain: {exec: [sh, -c, 'kill $$(cat /run/pid)']}}").unwrap();
-        assert_eq!(policy.drain.unwrap().exec[2], "kill $(cat /run/pid)");
-    }
-
-    #[test]
     fn refuses_what_it_does_not_know_and_names_the_place() {
         for (yaml, message) in [
             (
