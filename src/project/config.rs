@@ -157,7 +157,8 @@ impl RawService {
                 .environment
                 .as_ref()
                 .map(environment)
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
             container_name: self.container_name,
             ports: self.ports.iter().filter_map(port).collect(),
             networks: self.networks.as_ref().map(networks).unwrap_or_default(),
@@ -194,7 +195,9 @@ impl RawHook {
                 .environment
                 .as_ref()
                 .map(environment)
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
+            told: BTreeMap::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
 use super::workload::TaskType;
+use crate::hidden::Hidden;
 use crate::words::displayed;
 
 /// A resolved compose file.
@@ -61,7 +62,7 @@ pub struct Service {
     /// `None` where the image's own is used.
     pub command: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,
-    pub environment: BTreeMap<String, String>,
+    pub environment: Hidden<BTreeMap<String, String>>,
     pub container_name: Option<String>,
     pub ports: Vec<Port>,
     pub networks: Vec<Network>,
@@ -133,14 +134,16 @@ pub enum Condition {
     CompletedSuccessfully,
 }
 
-/// A `pre_stop` hook.
+/// A command in a replica: a `pre_stop` hook, or one of a policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hook {
     pub command: Vec<String>,
     pub user: Option<String>,
     pub working_dir: Option<String>,
     pub privileged: bool,
-    pub environment: BTreeMap<String, String>,
+    pub environment: Hidden<BTreeMap<String, String>>,
+    /// Variables of rscale's own, which tell it what happens: they are no secrets, so that they stand in the command.
+    pub told: BTreeMap<String, String>,
 }
 
 impl Service {

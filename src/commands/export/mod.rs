@@ -147,7 +147,7 @@ fn apply(folder: &Path) -> String {
 
 fn print(ui: &Ui, document: &json::Export, next: &[String]) {
     for warning in &document.warnings {
-        ui.note(&text::warning(&warning.message, ui.paint_of_stderr()));
+        ui.lines(&text::warning(&warning.message, ui.paint_of_stderr()));
         ui.hint(&warning.hint);
     }
     match ui.format() {

@@ -130,9 +130,9 @@ impl Engine for Kubernetes {
 
     fn exec(&self, container: &str, hook: &Hook, timeout: Duration) -> CommandSpec {
         let mut words = vec!["exec".to_owned(), container.to_owned(), "--".into()];
-        if !hook.environment.is_empty() {
-            // kubectl has no option for it.
-            let pairs = hook.environment.iter();
+        let pairs = hook.environment.iter().chain(&hook.told);
+        if pairs.clone().next().is_some() {
+            // kubectl has no option for it, and does not read its own environment for it either.
             words.push("env".into());
             words.extend(pairs.map(|(name, value)| format!("{name}={value}")));
         }
@@ -395,7 +395,7 @@ mod tests {
     fn commands_in_pods_get_their_variables_from_env() {
         let hook = Hook {
             command: vec!["reload".into()],
-            environment: [("A".to_owned(), "1".to_owned())].into(),
+            told: [("A".to_owned(), "1".to_owned())].into(),
             ..Hook::default()
         };
         let engine = Kubernetes::default();
