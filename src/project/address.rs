@@ -16,6 +16,10 @@ impl Address {
     /// No URL; what is said of it does not repeat it, because it may hold a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text.trim()).map_err(|error| format!("it is no URL ({error})"))?;
+        // `user:password@host` would be one of the scheme `user`, and shown whole.
+        if url.cannot_be_a_base() {
+            return Err("it is no URL (without `://`)".into());
+        }
         Ok(Self(url))
     }
 
@@ -203,7 +207,9 @@ mod tests {
         let shown = format!("{address} {address:?}");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.starts_with("redis://ann:***@redis:6379/0"), "{shown}");
-        assert!(!Address::parse("s3cret").unwrap_err().contains("s3cret"));
+        for wrong in ["s3cret", "ann:s3cret@redis"] {
+            assert!(!Address::parse(wrong).unwrap_err().contains("s3cret"));
+        }
     }
 
     #[test]

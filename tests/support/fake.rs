@@ -315,6 +315,11 @@ impl Fake {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// The environment of the last `docker exec`, as a shell writes it.
+    pub fn environment_of_exec(&self) -> String {
+        fs::read_to_string(self.path("docker/environment")).unwrap_or_default()
+    }
+
     /// Runs it, whatever comes of it.
     pub fn output(&self) -> Ran {
         let output = Command::from_std(self.command()).output().unwrap();

@@ -437,7 +437,7 @@ services:
 
     #[test]
     fn what_cannot_be_read_is_said_without_secrets() {
-        let cases: [(WorkArgs, &str); 8] = [
+        let cases: [(WorkArgs, &str); 10] = [
             (
                 args(),
                 "nothing says what is to be sent | in the compose file",
