@@ -260,6 +260,22 @@ impl Containers for Compose {
         self.compose(&[], ["config", "--hash", "*"], READ_TIMEOUT)
     }
 
+    fn resolved_hashes(&self, project: &str, resolved: &str) -> Option<CommandSpec> {
+        if self.generation == Generation::V1 {
+            return None;
+        }
+        // Without the options of the command line: the model is what came of them. It may hold secrets, so that it goes
+        // neither into a file nor into an argument.
+        let alone = Self {
+            project_options: Vec::new(),
+            ..self.clone()
+        };
+        let options = ["--file", "-", "--project-name", project, "--profile", "*"];
+        let mut spec = alone.compose(&options, ["config", "--hash", "*"], READ_TIMEOUT);
+        spec.stdin = Some(resolved.into());
+        Some(spec)
+    }
+
     fn parse_hashes(&self, stdout: &str) -> BTreeMap<String, String> {
         stdout
             .lines()

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::hidden::Hidden;
 use crate::plain;
 
 /// One command, as data: building it runs nothing.
@@ -23,6 +24,8 @@ pub struct CommandSpec {
     /// Set on top of the inherited environment. Values may be secrets: only their names are ever shown.
     pub env: BTreeMap<String, String>,
     pub cwd: Option<PathBuf>,
+    /// What it reads on stdin; nothing unless said otherwise.
+    pub stdin: Option<Hidden<String>>,
     pub timeout: Duration,
     /// What an interruption of rscale does to it.
     pub on_interrupt: OnInterrupt,
@@ -50,6 +53,7 @@ impl CommandSpec {
             args: args.into_iter().map(Into::into).collect(),
             env: BTreeMap::new(),
             cwd: None,
+            stdin: None,
             timeout,
             on_interrupt: OnInterrupt::Kill,
         }
@@ -70,6 +74,7 @@ impl fmt::Debug for CommandSpec {
             .field("args", &self.args)
             .field("env", &env)
             .field("cwd", &self.cwd)
+            .field("stdin", &self.stdin)
             .field("timeout", &self.timeout)
             .field("on_interrupt", &self.on_interrupt)
             .finish()

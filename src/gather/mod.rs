@@ -371,6 +371,27 @@ impl Reach<'_> {
         launchers.collect()
     }
 
+    /// The hashes of the resolved model. From Compose 2.22 to 5.4 `config --hash` hashes the model before a service's
+    /// `env_file` is read, and `up` the one after it, so that such a service's hash is never that of its replicas
+    /// (docker/compose#14001). What is resolved has no `env_file` any more.
+    async fn resolved_hashes(
+        &self,
+        engine: &dyn Containers,
+        project: &str,
+        hashes: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let Ok(Some(resolved)) = self.resolved().await else {
+            return BTreeMap::new();
+        };
+        let Some(spec) = engine.resolved_hashes(project, &resolved) else {
+            return hashes;
+        };
+        match self.executor.run(&spec, None).await {
+            Ok(output) => engine.parse_hashes(&output.stdout),
+            Err(_) => BTreeMap::new(),
+        }
+    }
+
     /// Marks replicas whose configuration or image changed since they were created, in the services
     /// that are to shrink: there it decides which go first.
     pub async fn mark_outdated(&self, project: &mut Project, wish: &Counts) -> Result<()> {
@@ -393,16 +414,24 @@ impl Reach<'_> {
             join_all(images.iter().map(|spec| self.executor.run(spec, None)))
         );
         // Not knowing it only means that the highest numbers go, as with Compose.
-        let hashes = hashes
+        let mut hashes = hashes
             .map(|output| engine.parse_hashes(&output.stdout))
             .unwrap_or_default();
+        let differs =
+            |has: &str, wanted: &str| !has.is_empty() && !wanted.is_empty() && has != wanted;
+        let is_other = |service: &String| {
+            let hash = hashes.get(service).map_or("", String::as_str);
+            let mut replicas = project.replicas(service).iter();
+            replicas.any(|replica| differs(&replica.config_hash, hash))
+        };
+        if shrinking.iter().any(is_other) {
+            hashes = self.resolved_hashes(engine, project.name(), hashes).await;
+        }
         for (service, image) in shrinking.iter().zip(images) {
             let image = image
                 .map(|output| output.stdout.trim().to_owned())
                 .unwrap_or_default();
             let hash = hashes.get(service).map_or("", String::as_str);
-            let differs =
-                |has: &str, wanted: &str| !has.is_empty() && !wanted.is_empty() && has != wanted;
             for replica in project.replicas.get_mut(service).into_iter().flatten() {
                 replica.outdated =
                     differs(&replica.config_hash, hash) || differs(&replica.image_id, &image);
