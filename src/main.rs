@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 use clap_complete::CompleteEnv;
-use rscale::cli::Cli;
+use rscale::cli::{self, Cli};
 use rscale::commands::complete;
 use rscale::error::Exit;
 use tracing::level_filters::LevelFilter;
@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
     CompleteEnv::with_factory(complete::command).complete();
-    let typed = Cli::command()
+    let typed = cli::command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match typed {

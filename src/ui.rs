@@ -156,6 +156,13 @@ impl Ui {
         self.lines(&plain::line(text));
     }
 
+    /// Says several things in passing, a line for each.
+    pub fn notes(&self, texts: &[String]) {
+        for text in texts {
+            self.note(text);
+        }
+    }
+
     /// Says something in passing, in lines that are laid out and painted already.
     pub fn lines(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {

@@ -31,6 +31,7 @@ impl<'a> Request<'a> {
 pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
     let (reach, ui) = (session.reach(), session.ui);
     let mut project = reach.project(&session.likely_name).await?;
+    ui.notes(&project.declared.warnings);
     reach.describe(&mut project).await?;
     known_services(&project.declared, request.targets.0.keys())?;
     let asked: Wish = request

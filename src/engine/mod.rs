@@ -7,6 +7,7 @@ pub mod kubernetes;
 pub mod launcher;
 pub mod steps;
 pub mod swarm;
+pub mod warning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

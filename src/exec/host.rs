@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::engine::kubernetes::config::{self, Place};
 
@@ -131,6 +132,18 @@ pub fn compose_files(folder: &Path) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
+/// When a file was last changed, and how long it is; `None` where there is none.
+pub type Stamp = Option<(SystemTime, u64)>;
+
+/// What tells whether files were changed meanwhile.
+pub fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let data = file.metadata().ok()?;
+        Some((data.modified().ok()?, data.len()))
+    };
+    files.iter().map(stamp).collect()
+}
+
 /// Finds a program on PATH.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let name = format!("{program}{}", env::consts::EXE_SUFFIX);
@@ -148,6 +161,12 @@ fn is_executable(file: &Path) -> bool {
     }
     #[cfg(not(unix))]
     file.is_file()
+}
+
+/// The text of a file, whatever its encoding; empty where there is none.
+pub fn text(file: &Path) -> String {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Bytes of a configuration that are read.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::engine::cause::{explain, explain_reading};
 use crate::engine::launcher::Launcher;
 use crate::engine::steps::running;
+use crate::engine::warning::warnings;
 use crate::engine::{Answer, Containers, Control, Engine, EngineInfo, Orchestrator};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
@@ -69,21 +70,29 @@ impl Reach<'_> {
 
     /// The resolved compose file with the services of every profile; `None` where there is none.
     pub async fn resolved(&self) -> Result<Option<String>> {
+        Ok(self.read_file().await?.map(|output| output.stdout))
+    }
+
+    /// What Compose says of the file, and what it warns of.
+    async fn read_file(&self) -> Result<Option<CommandOutput>> {
         let (Some(every), Some(active)) = (self.engine.declared(true), self.engine.declared(false))
         else {
             return Ok(None);
         };
         match self.executor.run(&every, None).await {
-            Ok(output) => Ok(Some(output.stdout)),
+            Ok(output) => Ok(Some(output)),
             // A service of an inactive profile may be broken; the project works without it.
-            Err(CommandError::Failed { .. }) => Ok(Some(self.read(&active).await?)),
+            Err(CommandError::Failed { .. }) => {
+                let output = self.executor.run(&active, None).await;
+                output.map(Some).map_err(|error| explain_reading(&error))
+            }
             Err(error) => Err(explain_reading(&error)),
         }
     }
 
     /// The declared model, with the services of every profile and a note of which are inactive.
     pub async fn declared(&self, fallback_name: &str) -> Result<Declared> {
-        let (Some(stdout), Some(active)) = (self.resolved().await?, self.engine.declared(false))
+        let (Some(output), Some(active)) = (self.read_file().await?, self.engine.declared(false))
         else {
             return Ok(Declared {
                 name: fallback_name.to_owned(),
@@ -91,7 +100,9 @@ impl Reach<'_> {
                 ..Declared::default()
             });
         };
-        let mut declared = self.engine.parse_declared(&stdout, fallback_name)?;
+        let stdout = &output.stdout;
+        let mut declared = self.engine.parse_declared(stdout, fallback_name)?;
+        declared.warnings = warnings(&output.stderr);
         if declared
             .services
             .values()

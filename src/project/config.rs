@@ -56,6 +56,7 @@ impl Declared {
             services,
             task_types: top.task_types,
             engine: top.engine,
+            warnings: Vec::new(),
             by_engine: false,
             inactive: BTreeSet::new(),
         })

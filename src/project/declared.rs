@@ -23,6 +23,8 @@ pub struct Declared {
     pub task_types: Vec<TaskType>,
     /// The engine that the file names in its top-level `x-rscale`.
     pub engine: Option<EngineName>,
+    /// What Compose warned of while it read the file, to be passed on.
+    pub warnings: Vec<String>,
     /// Whether there is no file, so that the services are those that the engine has.
     pub by_engine: bool,
 }

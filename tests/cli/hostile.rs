@@ -102,9 +102,9 @@ fn nothing_from_outside_reaches_the_terminal_as_it_came() {
                 (Fake::new(&key), "status"),
                 (Fake::new(&value), "status"),
                 (died(free), "web=4 -v"),
-                (Fake::new(free).on("config", Answer::fails(EVIL)), "status"),
+                (Fake::new(free).on(" config", Answer::fails(EVIL)), "status"),
                 (
-                    Fake::new(free).on("config", Answer::fails(&format!("no such image {EVIL}"))),
+                    Fake::new(free).on(" config", Answer::fails(&format!("no such image {EVIL}"))),
                     "status",
                 ),
                 (Fake::new(free).on("^ps", Answer::prints(EVIL)), "status"),

@@ -56,6 +56,14 @@ impl Answer {
         }
     }
 
+    /// And says something on stderr.
+    pub fn saying(self, stderr: &str) -> Self {
+        Self {
+            stderr: stderr.into(),
+            ..self
+        }
+    }
+
     /// Only the first time.
     pub fn once(self) -> Self {
         Self { once: true, ..self }
@@ -143,6 +151,11 @@ impl Fake {
         let config = format!("name: shop\n{}\n", services.trim_start_matches('\n'));
         fake.write("config", &config);
         fake.active(services).containers([])
+    }
+
+    /// Another file, from now on.
+    pub fn declare(&self, services: &str) {
+        self.write("config", &format!("name: shop\n{services}\n"));
     }
 
     fn path(&self, name: &str) -> PathBuf {

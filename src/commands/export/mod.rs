@@ -27,6 +27,7 @@ pub async fn run(session: &Session<'_>, args: &ExportArgs) -> Result<Exit> {
     };
     let compose = session.file.as_ref().ok_or_else(no_file)?;
     let mut project = reach.project(&session.likely_name).await?;
+    ui.notes(&project.declared.warnings);
     reach.describe(&mut project).await?;
     let resolved = resolved(&reach.resolved().await?.ok_or_else(no_file)?)?;
     let source = Source {
