@@ -303,6 +303,18 @@ fn a_first_look_that_fails_ends_it() {
     assert_eq!(fake.output().status, 4);
 }
 
+/// Waits for something, for two minutes at most.
+#[track_caller]
+fn until(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..12_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it does not come to be so");
+}
+
 #[test]
 fn watching_reads_a_file_that_changed() {
     let fake = Fake::new("services: {web: {image: app}}").line("status --watch 20ms");
@@ -321,9 +333,7 @@ fn watching_reads_a_file_that_changed() {
             .count()
     };
     let before = reads();
-    while reads() < before + 2 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    until(|| reads() >= before + 2);
     fake.declare("services: {web: {image: app}, cache: {image: app}}");
     std::fs::write(&file, "services: {}").unwrap();
     assert_eq!(watching.line(), "cache  0/0 running, stopped");
@@ -335,9 +345,7 @@ fn watching_reads_a_file_that_changed() {
             .count()
     };
     let before = looks();
-    while looks() < before + 3 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    until(|| looks() >= before + 3);
     assert_eq!(reads(), calls, "a file that stays as it is is read once");
     assert_eq!(watching.ended().1, Some(130));
 }
