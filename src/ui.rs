@@ -199,7 +199,7 @@ impl Ui {
         }
         if self.is_verbose() {
             for cause in error.causes() {
-                self.say(&format!("  because: {cause}"));
+                self.say(&format!("  because: {}", plain::line(&cause)));
             }
         }
         for hint in &error.hints {
