@@ -2,16 +2,20 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 use clap_complete::CompleteEnv;
-use rscale::cli::Cli;
+use rscale::cli::{self, Cli};
 use rscale::commands::complete;
 use rscale::error::Exit;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
     CompleteEnv::with_factory(complete::command).complete();
-    let typed = Cli::command()
+    let typed = cli::command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match typed {
@@ -48,13 +52,14 @@ fn log_at(verbose: u8) {
         _ => LevelFilter::TRACE,
     };
     if level != LevelFilter::OFF {
-        tracing_subscriber::fmt()
-            .with_max_level(level)
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_target(false)
             .with_ansi(false)
             // A reader of stderr that went away is no failure either.
             .log_internal_errors(false)
-            .init();
+            // Only rscale's own: clients of brokers and servers log what they send, passwords and payloads too.
+            .with_filter(Targets::new().with_target("rscale", level));
+        tracing_subscriber::registry().with(lines).init();
     }
 }

@@ -13,6 +13,7 @@ use crate::apply::{Event, Progress, Waiting};
 use crate::duration;
 use crate::error::Error;
 use crate::load::ledger::Tally;
+use crate::plain;
 use crate::report::text::{self, Paint};
 
 /// Columns below which the bar itself makes room for its words.
@@ -114,6 +115,14 @@ impl Ui {
     /// Prints a result. A reader that went away is no failure: what runs is finished all the same, and
     /// the exit code says how.
     pub fn data(&self, text: &str) {
+        let text = match self.format {
+            Format::Text => plain::lines(text, self.paint_stdout),
+            Format::Json => plain::json(text),
+        };
+        self.write(&text);
+    }
+
+    fn write(&self, text: &str) {
         self.clear_bars();
         let mut stdout = io::stdout().lock();
         let _ = stdout
@@ -138,28 +147,43 @@ impl Ui {
 
     /// Clears the screen and prints a result at its top.
     pub fn screen(&self, text: &str) {
-        self.data(&format!("\u{1b}[H\u{1b}[J{text}"));
+        let text = plain::lines(text, self.paint_stdout);
+        self.write(&format!("\u{1b}[H\u{1b}[J{text}"));
     }
 
-    /// Says something in passing.
+    /// Says something in passing, in one line.
     pub fn note(&self, text: &str) {
+        self.lines(&plain::line(text));
+    }
+
+    /// Says several things in passing, a line for each.
+    pub fn notes(&self, texts: &[String]) {
+        for text in texts {
+            self.note(text);
+        }
+    }
+
+    /// Says something in passing, in lines that are laid out and painted already.
+    pub fn lines(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
             self.say(text);
         }
     }
 
-    /// Says something even when quiet.
+    /// Says something even when quiet, in lines that are laid out and painted already.
     pub fn always(&self, text: &str) {
         self.say(text);
     }
 
     pub fn hint(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            self.say(&format!(
-                "  {}{text}",
-                self.label("hint: ", AnsiColor::Cyan)
-            ));
+            self.hint_line(text);
         }
+    }
+
+    fn hint_line(&self, text: &str) {
+        let label = self.label("hint: ", AnsiColor::Cyan);
+        self.say(&format!("  {label}{}", plain::line(text)));
     }
 
     /// Prints an error with its hints. Errors are printed even when quiet.
@@ -168,21 +192,18 @@ impl Ui {
         self.say(&format!(
             "{}{}",
             self.label("error: ", AnsiColor::Red),
-            error.message
+            plain::line(&error.message)
         ));
         for line in error.detail.iter().flat_map(|detail| detail.lines()) {
-            self.say(&format!("  | {line}"));
+            self.say(&format!("  | {}", plain::line(line)));
         }
         if self.is_verbose() {
             for cause in error.causes() {
-                self.say(&format!("  because: {cause}"));
+                self.say(&format!("  because: {}", plain::line(&cause)));
             }
         }
         for hint in &error.hints {
-            self.say(&format!(
-                "  {}{hint}",
-                self.label("hint: ", AnsiColor::Cyan)
-            ));
+            self.hint_line(hint);
         }
     }
 
@@ -200,8 +221,10 @@ impl Ui {
                 self.clear_bars();
                 self.note(&format!("rolling back: {because}"));
             }
-            Event::Undoing(plan) if self.is_verbose() => self.note(text::steps(&plan).trim_end()),
-            Event::Output(line) if self.is_verbose() => self.say(&format!("  | {}", line.trim())),
+            Event::Undoing(plan) if self.is_verbose() => self.lines(&text::steps(&plan)),
+            Event::Output(line) if self.is_verbose() => {
+                self.note(&format!("  | {}", line.trim()));
+            }
             Event::Undoing(_) | Event::Output(_) => {}
         }
     }
@@ -261,7 +284,7 @@ impl Ui {
 
     fn activity(&self, service: &str, what: &str) {
         if let Some(bar) = self.bar(service) {
-            bar.set_message(what.to_owned());
+            bar.set_message(plain::line(what).into_owned());
         }
     }
 
@@ -278,7 +301,7 @@ impl Ui {
             };
             let style = ProgressStyle::with_template(template).expect("the template is right");
             let bar = bars.add(ProgressBar::new(1).with_style(style.progress_chars("━╸ ")));
-            bar.set_prefix(service.to_owned());
+            bar.set_prefix(plain::line(service).into_owned());
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
@@ -295,7 +318,7 @@ impl Ui {
     }
 
     fn say(&self, text: &str) {
-        let text = text.trim_end_matches('\n');
+        let text = plain::lines(text.trim_end_matches('\n'), self.paint_stderr);
         if text.is_empty() {
             return;
         }

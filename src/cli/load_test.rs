@@ -1,5 +1,6 @@
 //! The arguments of `rscale load-test`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,8 +62,9 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What is sent, for a system whose compose file does not say it.
-#[derive(Debug, Default, Args)]
+/// What is sent, for a system whose compose file does not say it. Any of it may be a secret: `--help` does not show what
+/// the environment has of it, and `Debug` shows nothing.
+#[derive(Default, Args)]
 #[command(next_help_heading = "What to send [default: x-rscale `load-test` of the compose file]")]
 pub struct WorkArgs {
     /// Celery's broker; without it the one in the workers' environment is taken
@@ -86,6 +88,7 @@ pub struct WorkArgs {
         long,
         value_name = "TASK@QUEUE",
         env = "RSCALE_TASK",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     pub task: Vec<String>,
@@ -94,11 +97,17 @@ pub struct WorkArgs {
         long,
         value_name = "JSON",
         env = "RSCALE_ARGS",
+        hide_env_values = true,
         allow_hyphen_values = true
     )]
     pub args: Option<String>,
     /// Keyword arguments of the Celery tasks, as a JSON object
-    #[arg(long, value_name = "JSON", env = "RSCALE_KWARGS")]
+    #[arg(
+        long,
+        value_name = "JSON",
+        env = "RSCALE_KWARGS",
+        hide_env_values = true
+    )]
     pub kwargs: Option<String>,
     /// BullMQ's Redis; without it the one in the workers' environment is taken
     #[arg(
@@ -113,11 +122,12 @@ pub struct WorkArgs {
         long,
         value_name = "JOB@QUEUE",
         env = "RSCALE_JOB",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     pub job: Vec<String>,
     /// Data of the BullMQ jobs, as JSON
-    #[arg(long, value_name = "JSON", env = "RSCALE_DATA")]
+    #[arg(long, value_name = "JSON", env = "RSCALE_DATA", hide_env_values = true)]
     pub data: Option<String>,
     /// Redis with a list that workers pop from; needs --key and --payload
     #[arg(long, value_name = "URL", env = "RSCALE_REDIS_LIST", hide_env_values = true, requires_all = ["key", "payload"])]
@@ -126,16 +136,31 @@ pub struct WorkArgs {
     #[arg(long, value_name = "URL", env = "RSCALE_REDIS_STREAM", hide_env_values = true, requires_all = ["key", "field"])]
     pub redis_stream: Option<String>,
     /// The list's or the stream's key
-    #[arg(long, value_name = "KEY", env = "RSCALE_KEY")]
+    #[arg(long, value_name = "KEY", env = "RSCALE_KEY", hide_env_values = true)]
     pub key: Option<String>,
     /// The message for the list; {id} in it becomes a new UUID
-    #[arg(long, value_name = "TEXT", env = "RSCALE_PAYLOAD")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "RSCALE_PAYLOAD",
+        hide_env_values = true
+    )]
     pub payload: Option<String>,
     /// A field of the stream's entries, `name=value`; {id} becomes a new UUID; repeatable
-    #[arg(long, value_name = "NAME=VALUE", env = "RSCALE_FIELD")]
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        env = "RSCALE_FIELD",
+        hide_env_values = true
+    )]
     pub field: Vec<String>,
     /// The consumer group of the stream [default: the only one it has]
-    #[arg(long, value_name = "NAME", env = "RSCALE_GROUP")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "RSCALE_GROUP",
+        hide_env_values = true
+    )]
     pub group: Option<String>,
     /// Request this URL; repeatable
     #[arg(long, value_name = "URL", env = "RSCALE_HTTP", hide_env_values = true)]
@@ -145,6 +170,7 @@ pub struct WorkArgs {
         long,
         value_name = "METHOD",
         env = "RSCALE_METHOD",
+        hide_env_values = true,
         default_value = "GET"
     )]
     pub method: String,
@@ -157,17 +183,33 @@ pub struct WorkArgs {
     )]
     pub header: Vec<String>,
     /// Body of the requests
-    #[arg(long, value_name = "TEXT", env = "RSCALE_BODY")]
+    #[arg(long, value_name = "TEXT", env = "RSCALE_BODY", hide_env_values = true)]
     pub body: Option<String>,
     /// Response header that names the replica
-    #[arg(long, value_name = "NAME", env = "RSCALE_REPLICA_HEADER")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "RSCALE_REPLICA_HEADER",
+        hide_env_values = true
+    )]
     pub replica_header: Option<String>,
     /// Run this command for each task, on this machine; {id} in it becomes a new UUID
-    #[arg(long, value_name = "COMMAND", env = "RSCALE_COMMAND")]
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        env = "RSCALE_COMMAND",
+        hide_env_values = true
+    )]
     pub command: Option<String>,
     /// Run the command once with the number of tasks, {count} in it, and read results from its output
-    #[arg(long, env = "RSCALE_ONCE", requires = "command", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RSCALE_ONCE", hide_env_values = true, requires = "command", value_parser = FalseyValueParser::new())]
     pub once: bool,
+}
+
+impl fmt::Debug for WorkArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkArgs").finish_non_exhaustive()
+    }
 }
 
 /// What becomes of the figures.

@@ -8,9 +8,9 @@ mod load_test;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, Resettable};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::duration;
@@ -56,6 +56,28 @@ pub struct Cli {
     pub project: ProjectArgs,
     #[command(flatten)]
     pub general: GeneralArgs,
+}
+
+/// What can be typed, with what the environment has: a variable that is set to nothing counts as unset, be it a number, a
+/// file or a folder.
+pub fn command() -> clap::Command {
+    has_values(Cli::command())
+}
+
+fn has_values(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| {
+            if is_empty(&arg) {
+                arg.env(Resettable::Reset)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(has_values)
 }
 
 /// The subcommands; without one, `rscale SERVICE=COUNT...` is `rscale scale SERVICE=COUNT...`.

@@ -5,7 +5,7 @@ use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
 use crate::pipeline::selection::{Wish, known_services};
 use crate::pipeline::surroundings::surroundings;
-use crate::preflight::{self, Finding, Question};
+use crate::preflight::{self, Finding, Overview, Question};
 use crate::project::Project;
 use crate::project::target::Targets;
 use crate::report::{json, text};
@@ -31,6 +31,7 @@ impl<'a> Request<'a> {
 pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
     let (reach, ui) = (session.reach(), session.ui);
     let mut project = reach.project(&session.likely_name).await?;
+    ui.notes(&project.declared.warnings);
     reach.describe(&mut project).await?;
     known_services(&project.declared, request.targets.0.keys())?;
     let asked: Wish = request
@@ -47,9 +48,11 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
     };
     let all = questions.iter().flat_map(preflight::granted).collect();
     let surroundings = surroundings(reach, &project, &all, host_reads()).await?;
+    let overview = Overview::new(&project);
     let examine = |wish: &Wish| {
         let question = Question {
             project: &project,
+            overview: &overview,
             wish,
             surroundings: &surroundings,
             stop_timeout: request.args.policy.stop_timeout,

@@ -6,9 +6,10 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use super::session::Session;
-use crate::cli::{Cli, ProjectArgs};
+use crate::cli::{self, Cli, ProjectArgs};
 use crate::exec::Executor;
 use crate::exec::process::ProcessExecutor;
+use crate::plain;
 use crate::ui::{Color, Format, Ui};
 
 /// The command line with completers where services are typed; `cli` itself knows nothing of Docker.
@@ -64,6 +65,8 @@ fn services() -> Option<Vec<String>> {
             let project = session.reach().project(&session.likely_name).await.ok()?;
             project.deployed.into_keys().collect()
         };
+        // Shells print candidates as they come.
+        services.retain(|service| !service.chars().any(plain::is_odd));
         services.sort();
         Some(services)
     })
@@ -72,7 +75,7 @@ fn services() -> Option<Vec<String>> {
 /// The project options of the line being typed, which the shell hands over behind `--`.
 fn project_of(words: impl Iterator<Item = OsString>) -> ProjectArgs {
     let line = words.skip_while(|word| word != "--").skip(1);
-    let matches = Cli::command()
+    let matches = cli::command()
         .ignore_errors(true)
         .try_get_matches_from(line);
     matches

@@ -157,7 +157,7 @@ fn print(ui: &Ui, scaled: &Scaled, session: &Session<'_>) {
         .cloned()
         .partition(|finding| finding.severity == Severity::Error);
     ui.always(&text::findings(&errors, ui.paint_of_stderr()));
-    ui.note(&text::findings(&warnings, ui.paint_of_stderr()));
+    ui.lines(&text::findings(&warnings, ui.paint_of_stderr()));
     if let Some(failure) = scaled.failure() {
         print_failure(ui, failure);
     }

@@ -24,6 +24,8 @@ pub struct Session<'a> {
     pub ui: &'a Ui,
     /// The project's name as far as it is known before Compose is asked.
     pub likely_name: String,
+    /// The files that say what the project is, as far as they are known without Compose.
+    pub files: Vec<PathBuf>,
     /// Where the engine is, in words that two runs agree on.
     address: String,
 }
@@ -117,6 +119,7 @@ impl<'a> Session<'a> {
             executor,
             ui,
             likely_name,
+            files: [files, settings(project)].concat(),
             address,
         })
     }
@@ -141,10 +144,20 @@ fn files(args: &ProjectArgs) -> Vec<PathBuf> {
     }
     let folder = args.project_directory.clone().unwrap_or_default().join(".");
     let settings = folder.join(".env");
-    if std::fs::read_to_string(&settings).is_ok_and(|text| text.contains("COMPOSE_FILE")) {
+    if host::text(&settings).contains("COMPOSE_FILE") {
         return vec![settings];
     }
     host::compose_files(&folder)
+}
+
+/// The files that Compose takes variables from.
+fn settings(args: &ProjectArgs) -> Vec<PathBuf> {
+    if args.env_file.is_empty() {
+        let folder = args.project_directory.clone().unwrap_or_default();
+        vec![folder.join(".env")]
+    } else {
+        args.env_file.clone()
+    }
 }
 
 /// The engine that the compose file names. Compose is asked only where a file's text may name one: that
@@ -156,7 +169,7 @@ async fn named_in_file(
     files: &[PathBuf],
 ) -> Result<EngineName> {
     let may_name = |file: &PathBuf| {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let text = host::text(file);
         text.contains("COMPOSE_FILE") || (text.contains("x-rscale") && text.contains("engine"))
     };
     if !files.iter().any(may_name) {

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::session::Session;
 use crate::cli::StatusArgs;
-use crate::error::{Exit, Result};
+use crate::error::{Error, Exit, Result};
+use crate::exec::host;
 use crate::pipeline::queues::{Depths, depths};
 use crate::pipeline::selection::known_services;
+use crate::plain::line;
 use crate::project::Project;
 use crate::report::json::{self, Status, StatusService};
 use crate::report::{status, table};
@@ -15,13 +19,25 @@ use crate::ui::Format;
 
 /// Shows what runs.
 pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
-    let mut seen = read(session, args).await?;
+    let stamps = host::stamps(&session.files);
+    let seen = read(session, args).await?;
+    session.ui.notes(&seen.project.declared.warnings);
     match args.watch {
         None => {
             session.ui.data(&rendered(session, &seen, args));
             Ok(Exit::Done)
         }
-        Some(interval) => watch(session, &mut seen, args, interval).await,
+        Some(interval) => {
+            let started = Watch {
+                session,
+                args,
+                seen,
+                stamps,
+                trouble: None,
+                last: None,
+            };
+            watch(started, interval).await
+        }
     }
 }
 
@@ -78,42 +94,110 @@ fn rendered(session: &Session<'_>, seen: &Seen, args: &StatusArgs) -> String {
     }
 }
 
+/// A status that is looked at again and again. A look that fails does not end it: engines are restarted and files are
+/// edited while somebody watches.
+struct Watch<'a> {
+    session: &'a Session<'a>,
+    args: &'a StatusArgs,
+    seen: Seen,
+    /// When the files last changed that the declared side was read from.
+    stamps: Vec<host::Stamp>,
+    /// Since when looks fail, and why the last one did.
+    trouble: Option<(Timestamp, String)>,
+    /// What was printed last, where only changes are.
+    last: Option<Status>,
+}
+
 /// On a terminal the table stays in place; elsewhere every change is a line (or, with JSON, a document).
-async fn watch(
-    session: &Session<'_>,
-    seen: &mut Seen,
-    args: &StatusArgs,
-    interval: Duration,
-) -> Result<Exit> {
-    let (reach, ui) = (session.reach(), session.ui);
-    let mut last = None;
+async fn watch(mut watch: Watch<'_>, interval: Duration) -> Result<Exit> {
+    let (executor, ui) = (watch.session.reach().executor, watch.session.ui);
     loop {
-        let status = document(session, seen, args);
-        let text = match (ui.is_interactive(), ui.format()) {
-            (true, _) => rendered(session, seen, args),
-            (false, Format::Json) if last.as_ref() == Some(&status) => String::new(),
-            (false, Format::Json) => json::render(&status),
-            (false, Format::Text) => changes(last.as_ref(), &status),
-        };
-        if ui.is_interactive() {
-            ui.screen(&text);
-        } else {
-            ui.data(&text);
-        }
+        watch.show();
         if !ui.has_reader() {
             return Ok(Exit::Done);
         }
-        last = Some(status);
-        reach.executor.pause(interval).await;
-        if reach.executor.interrupted() {
+        executor.pause(interval).await;
+        if executor.interrupted() {
             return Ok(Exit::Interrupted);
         }
-        let observed = match reach.observed(seen.project.name()).await {
-            Err(error) if error.is_interrupted() => return Ok(Exit::Interrupted),
-            observed => observed?,
+        let looked = watch.look().await;
+        if executor.interrupted() {
+            return Ok(Exit::Interrupted);
+        }
+        watch.note(looked.err());
+    }
+}
+
+impl Watch<'_> {
+    fn show(&mut self) {
+        let (session, ui) = (self.session, self.session.ui);
+        if ui.is_interactive() {
+            let table = rendered(session, &self.seen, self.args);
+            let trouble = self
+                .trouble
+                .as_ref()
+                .map_or_else(String::new, |(since, why)| {
+                    format!(
+                        "as it was before {since:.0}; since then no look succeeds: {}\n",
+                        line(why)
+                    )
+                });
+            ui.screen(&format!("{table}{trouble}"));
+            return;
+        }
+        let status = document(session, &self.seen, self.args);
+        ui.data(&match ui.format() {
+            Format::Json if self.last.as_ref() == Some(&status) => String::new(),
+            Format::Json => json::render(&status),
+            Format::Text => changes(self.last.as_ref(), &status),
+        });
+        self.last = Some(status);
+    }
+
+    /// Looks again, and reads the file again where it changed.
+    async fn look(&mut self) -> Result<()> {
+        let reach = self.session.reach();
+        let stamps = host::stamps(&self.session.files);
+        let declared = if stamps == self.stamps {
+            self.seen.project.declared.clone()
+        } else {
+            let declared = reach.declared(&self.session.likely_name).await?;
+            if declared.warnings != self.seen.project.declared.warnings {
+                self.session.ui.notes(&declared.warnings);
+            }
+            declared
         };
-        let declared = std::mem::take(&mut seen.project.declared);
-        *seen = details(session, Project::new(declared, observed), args).await?;
+        let observed = reach.observed(&declared.name).await?;
+        let project = Project::new(declared, observed);
+        self.seen = details(self.session, project, self.args).await?;
+        self.stamps = stamps;
+        Ok(())
+    }
+
+    /// Says that looks begin to fail, that they fail for another reason, and that they succeed again.
+    fn note(&mut self, error: Option<Error>) {
+        let ui = self.session.ui;
+        match (error, self.trouble.take()) {
+            (None, None) => {}
+            (None, Some((since, _))) => {
+                if !ui.is_interactive() {
+                    ui.note(&format!(
+                        "looks succeed again; they failed since {since:.0}"
+                    ));
+                }
+            }
+            (Some(error), before) => {
+                let is_new = before.as_ref().is_none_or(|(_, why)| *why != error.message);
+                let since = before.map_or_else(Timestamp::now, |(since, _)| since);
+                if is_new && !ui.is_interactive() {
+                    ui.note(&format!(
+                        "no look succeeds since {since:.0}, going on: {}",
+                        error.message
+                    ));
+                }
+                self.trouble = Some((since, error.message));
+            }
+        }
     }
 }
 

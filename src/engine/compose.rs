@@ -265,6 +265,22 @@ impl Containers for Compose {
         self.compose(&[], ["config", "--hash", "*"], READ_TIMEOUT)
     }
 
+    fn resolved_hashes(&self, project: &str, resolved: &str) -> Option<CommandSpec> {
+        if self.generation == Generation::V1 {
+            return None;
+        }
+        // Without the options of the command line: the model is what came of them. It may hold secrets, so that it goes
+        // neither into a file nor into an argument.
+        let alone = Self {
+            project_options: Vec::new(),
+            ..self.clone()
+        };
+        let options = ["--file", "-", "--project-name", project, "--profile", "*"];
+        let mut spec = alone.compose(&options, ["config", "--hash", "*"], READ_TIMEOUT);
+        spec.stdin = Some(resolved.into());
+        Some(spec)
+    }
+
     fn parse_hashes(&self, stdout: &str) -> BTreeMap<String, String> {
         stdout
             .lines()
@@ -430,12 +446,52 @@ pub(super) fn exec(container: &Handle, hook: &Hook, timeout: Duration) -> Comman
     if hook.privileged {
         args.push("--privileged".into());
     }
-    for (key, value) in &hook.environment {
-        args.extend(["--env".into(), format!("{key}={value}")]);
+    // Everybody on the machine can read a command's arguments, and rscale prints them: the values of a hook's
+    // variables go to the client in its own environment, from where `--env NAME` takes them.
+    let (given, written): (Vec<_>, Vec<_>) = hook
+        .environment
+        .iter()
+        .partition(|(name, _)| !is_read_by_the_client(name));
+    for (name, value) in written.into_iter().chain(&hook.told) {
+        args.extend(["--env".into(), format!("{name}={value}")]);
     }
-    let mut spec = CommandSpec::new("docker", args, timeout).of(std::slice::from_ref(container));
+    for (name, _) in &given {
+        args.extend(["--env".into(), (*name).clone()]);
+    }
+    let mut spec = CommandSpec::new("docker", args, timeout)
+        .of(std::slice::from_ref(container))
+        .on_interrupt(OnInterrupt::Finish);
     spec.args.extend(hook.command.iter().cloned());
-    spec.on_interrupt(OnInterrupt::Finish)
+    let given = given.into_iter();
+    spec.env
+        .extend(given.map(|(name, value)| (name.clone(), value.clone())));
+    spec
+}
+
+/// Whether the docker client itself, or the system on its behalf, goes by a variable: given to it, the client would
+/// be another one, or look for another engine. Their values are paths and addresses.
+fn is_read_by_the_client(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    matches!(
+        name.as_str(),
+        "PATH" | "HOME" | "USER" | "SHELL" | "TMPDIR" | "TERM" | "TZ" | "LANG" | "NO_COLOR" | "IFS"
+    ) || [
+        "DOCKER_",
+        "COMPOSE_",
+        "BUILDX_",
+        "BUILDKIT_",
+        "XDG_",
+        "LC_",
+        "LD_",
+        "DYLD_",
+        "GO",
+        "OTEL_",
+        "SSL_CERT_",
+        "SSH_",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start))
+        || name.ends_with("_PROXY")
 }
 
 fn scale_options(counts: &Counts) -> impl Iterator<Item = String> {
@@ -451,6 +507,7 @@ mod tests {
 
     use super::{Compose, Generation};
     use crate::engine::{Containers, Engine, Milestone};
+    use crate::hidden::Hidden;
     use crate::plan::{Create, Pull, Start};
     use crate::project::declared::Hook;
     use crate::project::observed::Handle;
@@ -527,13 +584,26 @@ mod tests {
             user: Some("root".into()),
             working_dir: Some("/srv".into()),
             privileged: true,
-            environment: BTreeMap::from([("A".into(), "b".into())]),
+            environment: Hidden(BTreeMap::from([
+                ("PATH".into(), "/app".into()),
+                ("TOKEN".into(), "s3cret".into()),
+            ])),
+            told: BTreeMap::from([("RSCALE_SERVICE".into(), "web".into())]),
         };
+        let spec = compose().exec(&Handle::expected("w-1"), &hook, Duration::from_secs(1));
         assert_eq!(
-            compose()
-                .exec(&Handle::expected("w-1"), &hook, Duration::from_secs(1))
-                .to_string(),
-            "docker exec --user root --workdir /srv --privileged --env A=b w-1 touch /x"
+            spec.to_string(),
+            "docker exec --user root --workdir /srv --privileged --env PATH=/app --env RSCALE_SERVICE=web --env TOKEN \
+             w-1 touch /x"
+        );
+        assert_eq!(
+            spec.env,
+            BTreeMap::from([("TOKEN".into(), "s3cret".into())])
+        );
+        let shown = format!("{hook:?} {spec:?}");
+        assert!(
+            shown.contains("TOKEN") && !shown.contains("s3cret"),
+            "{shown}"
         );
     }
 

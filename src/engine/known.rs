@@ -276,8 +276,27 @@ pub const KNOWN: &[Known] = &[
             "or name a Compose: rscale --compose-command docker-compose ...",
         ],
     ),
+    // What docker itself says of an option, and not a plugin of it, which names itself: 'docker compose --help'.
     known(
-        &["unknown shorthand flag", "docker"],
+        &["unknown shorthand flag", "'docker --help'"],
+        Kind::NotInstalled,
+        "Docker has no Compose plugin",
+        &[
+            "install it: https://docs.docker.com/compose/install/",
+            "or name a Compose: rscale --compose-command docker-compose ...",
+        ],
+    ),
+    known(
+        &["unknown flag: --", "'docker --help'"],
+        Kind::NotInstalled,
+        "Docker has no Compose plugin",
+        &[
+            "install it: https://docs.docker.com/compose/install/",
+            "or name a Compose: rscale --compose-command docker-compose ...",
+        ],
+    ),
+    known(
+        &["unknown command: docker compose"],
         Kind::NotInstalled,
         "Docker has no Compose plugin",
         &[

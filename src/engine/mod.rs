@@ -7,6 +7,7 @@ pub mod kubernetes;
 pub mod launcher;
 pub mod steps;
 pub mod swarm;
+pub mod warning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -156,6 +157,8 @@ pub trait Containers: Engine {
 
     /// Prints the configuration hash of every service.
     fn hashes(&self) -> CommandSpec;
+    /// Prints it of a model that Compose has resolved already; `None` where that says nothing else.
+    fn resolved_hashes(&self, project: &str, resolved: &str) -> Option<CommandSpec>;
     fn parse_hashes(&self, stdout: &str) -> BTreeMap<String, String>;
 
     /// Prints the id that the image of a service has now.

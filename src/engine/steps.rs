@@ -164,7 +164,7 @@ pub fn hook(command: &[String]) -> Hook {
 /// A refresh command, which is told what changed: a balancer's list can be made of it.
 pub fn refresh_hook(project: &str, service: &str, replicas: &[&str], command: &[String]) -> Hook {
     Hook {
-        environment: [
+        told: [
             ("RSCALE_PROJECT", project.to_owned()),
             ("RSCALE_SERVICE", service.to_owned()),
             ("RSCALE_REPLICAS", replicas.join(" ")),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::engine::kubernetes::config::{self, Place};
 
@@ -131,6 +132,18 @@ pub fn compose_files(folder: &Path) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
+/// When a file was last changed, and how long it is; `None` where there is none.
+pub type Stamp = Option<(SystemTime, u64)>;
+
+/// What tells whether files were changed meanwhile.
+pub fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let data = file.metadata().ok()?;
+        Some((data.modified().ok()?, data.len()))
+    };
+    files.iter().map(stamp).collect()
+}
+
 /// Finds a program on PATH.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let name = format!("{program}{}", env::consts::EXE_SUFFIX);
@@ -148,6 +161,12 @@ fn is_executable(file: &Path) -> bool {
     }
     #[cfg(not(unix))]
     file.is_file()
+}
+
+/// The text of a file, whatever its encoding; empty where there is none.
+pub fn text(file: &Path) -> String {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Bytes of a configuration that are read.
@@ -169,13 +188,14 @@ pub fn configuration(path: &Path) -> Option<String> {
 }
 
 fn beginning(file: &Path) -> Option<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     // A socket or a pipe that is mounted there would be waited for.
     let file = file.is_file().then(|| std::fs::File::open(file).ok())??;
     file.take(CONFIGURATION_LIMIT)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .ok()?;
-    Some(text)
+    // It may be in another encoding, and be cut in the middle of a letter; what rules look for is ASCII.
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn docker_config() -> Option<PathBuf> {
@@ -191,7 +211,7 @@ fn non_empty(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{compose_files, ports_in};
+    use super::{CONFIGURATION_LIMIT, compose_files, configuration, ports_in};
 
     #[test]
     fn finds_the_compose_files_that_compose_would() {
@@ -211,6 +231,25 @@ mod tests {
         assert_eq!(names(&inner), expected);
         std::fs::write(inner.join("compose.yaml"), "").unwrap();
         assert_eq!(names(&inner), ["compose.yaml"]);
+    }
+
+    #[test]
+    fn a_configuration_is_read_whatever_its_encoding_and_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("nginx.conf");
+        let routes = b"upstream app { server web:80; } # ".to_vec();
+        let long = "\u{e4}".repeat(usize::try_from(CONFIGURATION_LIMIT).unwrap());
+        for (comment, lossy) in [
+            (&b"f\xfcr"[..], "f\u{fffd}r"),
+            (long.as_bytes(), "\u{e4}\u{fffd}"),
+        ] {
+            // Cut in the middle of a letter: the beginning has an even length, and one more byte here.
+            let text = [&routes[..], b" ", comment].concat();
+            std::fs::write(&file, text).unwrap();
+            let read = configuration(&file).unwrap();
+            assert!(read.starts_with("upstream app { server web:80; }"));
+            assert!(read.ends_with(lossy), "{:?}", &read[read.len() - 8..]);
+        }
     }
 
     #[test]

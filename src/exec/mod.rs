@@ -7,22 +7,26 @@ pub mod recording;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::hidden::Hidden;
+use crate::plain;
 use crate::project::observed::Handle;
 
 /// One command, as data: building it runs nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CommandSpec {
     pub program: String,
     pub args: Vec<String>,
-    /// Set on top of the inherited environment.
+    /// Set on top of the inherited environment. Values may be secrets: only their names are ever shown.
     pub env: BTreeMap<String, String>,
     pub cwd: Option<PathBuf>,
+    /// What it reads on stdin; nothing unless said otherwise.
+    pub stdin: Option<Hidden<String>>,
     pub timeout: Duration,
     /// What an interruption of rscale does to it.
     pub on_interrupt: OnInterrupt,
@@ -52,6 +56,7 @@ impl CommandSpec {
             args: args.into_iter().map(Into::into).collect(),
             env: BTreeMap::new(),
             cwd: None,
+            stdin: None,
             timeout,
             on_interrupt: OnInterrupt::Kill,
             names: BTreeMap::new(),
@@ -77,6 +82,21 @@ impl CommandSpec {
     }
 }
 
+impl fmt::Debug for CommandSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let env: Vec<&String> = self.env.keys().collect();
+        f.debug_struct("CommandSpec")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &env)
+            .field("cwd", &self.cwd)
+            .field("stdin", &self.stdin)
+            .field("timeout", &self.timeout)
+            .field("on_interrupt", &self.on_interrupt)
+            .finish()
+    }
+}
+
 /// The command as it could be typed in a shell, without the environment; containers stand there by name.
 impl fmt::Display for CommandSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +114,34 @@ fn quoted(word: &str) -> Cow<'_, str> {
     if !word.is_empty() && word.bytes().all(plain) {
         return word.into();
     }
+    if word.chars().any(plain::is_odd) {
+        return escaped(word).into();
+    }
     shlex::try_quote(word).unwrap_or(word.into())
+}
+
+/// A word with line ends or control characters, which are neither printed as they are nor changed: `$'a\nb'` says the same
+/// to bash, zsh, ksh and, from POSIX.1-2024 on, to any shell.
+fn escaped(word: &str) -> String {
+    let mut text = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
+            '\r' => text.push_str("\\r"),
+            '\\' | '\'' => text.extend(['\\', c]),
+            odd if plain::is_odd(odd) => {
+                // By its bytes, each in three octal digits: what follows could be taken for more of another number.
+                let mut bytes = [0; 4];
+                for byte in odd.encode_utf8(&mut bytes).bytes() {
+                    let _ = write!(text, "\\{byte:03o}");
+                }
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('\'');
+    text
 }
 
 /// What a command that ended with 0 printed.
@@ -192,5 +239,22 @@ mod tests {
             spec.to_string(),
             r#"docker ps --scale web=3 --format "{{json .}} it's""#
         );
+    }
+
+    #[test]
+    fn a_word_with_line_ends_or_control_characters_is_typed_without_them() {
+        let script = "echo 'a\\b'\nprintf '\u{1b}[2J\u{202e}1'\t";
+        let command = CommandSpec::new("printf", ["%s", script], Duration::ZERO).to_string();
+        assert_eq!(
+            command,
+            r"printf %s $'echo \'a\\b\'\nprintf \'\033[2J\342\200\2561\'\t'"
+        );
+        #[cfg(unix)]
+        if let Ok(said) = std::process::Command::new("bash")
+            .args(["-c", &command])
+            .output()
+        {
+            assert_eq!(String::from_utf8_lossy(&said.stdout), script);
+        }
     }
 }

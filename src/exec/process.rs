@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
 use super::{CommandError, CommandOutput, CommandSpec, Executor, LocalFuture, OnInterrupt, OnLine};
@@ -65,6 +65,7 @@ impl ProcessExecutor {
         tracing::debug!(%command, "run");
         let mut leash = Leash(Some(Self::spawn(spec)?));
         let child = leash.0.as_mut().expect("it was put there");
+        let stdin = child.stdin.take();
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut out = Vec::new();
@@ -80,7 +81,8 @@ impl ProcessExecutor {
                             let _ = stdout.read_to_end(&mut out).await;
                         }
                     },
-                    read_lines(stderr, Some(&mut err), on_stderr)
+                    read_lines(stderr, Some(&mut err), on_stderr),
+                    write(stdin, spec)
                 );
                 child.wait().await
             };
@@ -142,7 +144,11 @@ impl ProcessExecutor {
         command
             .args(&spec.args)
             // Nothing may wait for an answer: Compose asks before it recreates a volume.
-            .stdin(Stdio::null())
+            .stdin(if spec.stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Messages are matched, so they must not be translated or coloured.
@@ -218,6 +224,13 @@ impl Executor for ProcessExecutor {
                 () = self.interruption() => {}
             }
         })
+    }
+}
+
+/// Gives a command what it is to read. One that ends without having read it says in its exit code how that went.
+async fn write(stdin: Option<ChildStdin>, spec: &CommandSpec) {
+    if let (Some(mut stdin), Some(text)) = (stdin, &spec.stdin) {
+        let _ = stdin.write_all(text.as_bytes()).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! A service that goes along: as Compose resolved it, as rscale reads it, and with the count it has now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::{Mapping, Value};
 
@@ -81,13 +81,14 @@ pub fn parts(source: Source<'_>) -> (Vec<Part<'_>>, Counts) {
         let own = || format!("{}{}{}", project.name(), source.separator, service.name);
         service.image.clone().unwrap_or_else(own)
     };
-    let built: Vec<String> = declared
+    let built: BTreeSet<String> = declared
         .values()
         .filter(|service| service.builds)
         .map(image)
         .collect();
+    let jobs = project.jobs();
     let parts = taken.map(|(service, resolved)| {
-        let waited_for_by = project.waiting_for(&service.name);
+        let waited_for_by = jobs.get(service.name.as_str()).copied();
         let observed = project.count(&service.name);
         // A job may have been removed once it was done.
         let is_over = waited_for_by.is_some() && observed == 0;

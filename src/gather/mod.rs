@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::engine::cause::{explain, explain_reading};
 use crate::engine::launcher::Launcher;
 use crate::engine::steps::running;
+use crate::engine::warning::warnings;
 use crate::engine::{Answer, Containers, Control, Engine, EngineInfo, Orchestrator};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
@@ -69,21 +70,29 @@ impl Reach<'_> {
 
     /// The resolved compose file with the services of every profile; `None` where there is none.
     pub async fn resolved(&self) -> Result<Option<String>> {
+        Ok(self.read_file().await?.map(|output| output.stdout))
+    }
+
+    /// What Compose says of the file, and what it warns of.
+    async fn read_file(&self) -> Result<Option<CommandOutput>> {
         let (Some(every), Some(active)) = (self.engine.declared(true), self.engine.declared(false))
         else {
             return Ok(None);
         };
         match self.executor.run(&every, None).await {
-            Ok(output) => Ok(Some(output.stdout)),
+            Ok(output) => Ok(Some(output)),
             // A service of an inactive profile may be broken; the project works without it.
-            Err(CommandError::Failed { .. }) => Ok(Some(self.read(&active).await?)),
+            Err(CommandError::Failed { .. }) => {
+                let output = self.executor.run(&active, None).await;
+                output.map(Some).map_err(|error| explain_reading(&error))
+            }
             Err(error) => Err(explain_reading(&error)),
         }
     }
 
     /// The declared model, with the services of every profile and a note of which are inactive.
     pub async fn declared(&self, fallback_name: &str) -> Result<Declared> {
-        let (Some(stdout), Some(active)) = (self.resolved().await?, self.engine.declared(false))
+        let (Some(output), Some(active)) = (self.read_file().await?, self.engine.declared(false))
         else {
             return Ok(Declared {
                 name: fallback_name.to_owned(),
@@ -91,7 +100,9 @@ impl Reach<'_> {
                 ..Declared::default()
             });
         };
-        let mut declared = self.engine.parse_declared(&stdout, fallback_name)?;
+        let stdout = &output.stdout;
+        let mut declared = self.engine.parse_declared(stdout, fallback_name)?;
+        declared.warnings = warnings(&output.stderr);
         if declared
             .services
             .values()
@@ -378,6 +389,27 @@ impl Reach<'_> {
         launchers.collect()
     }
 
+    /// The hashes of the resolved model. From Compose 2.22 to 5.4 `config --hash` hashes the model before a service's
+    /// `env_file` is read, and `up` the one after it, so that such a service's hash is never that of its replicas
+    /// (docker/compose#14001). What is resolved has no `env_file` any more.
+    async fn resolved_hashes(
+        &self,
+        engine: &dyn Containers,
+        project: &str,
+        hashes: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let Ok(Some(resolved)) = self.resolved().await else {
+            return BTreeMap::new();
+        };
+        let Some(spec) = engine.resolved_hashes(project, &resolved) else {
+            return hashes;
+        };
+        match self.executor.run(&spec, None).await {
+            Ok(output) => engine.parse_hashes(&output.stdout),
+            Err(_) => BTreeMap::new(),
+        }
+    }
+
     /// Marks replicas whose configuration or image changed since they were created, in the services
     /// that are to shrink: there it decides which go first.
     pub async fn mark_outdated(&self, project: &mut Project, wish: &Counts) -> Result<()> {
@@ -400,16 +432,24 @@ impl Reach<'_> {
             join_all(images.iter().map(|spec| self.executor.run(spec, None)))
         );
         // Not knowing it only means that the highest numbers go, as with Compose.
-        let hashes = hashes
+        let mut hashes = hashes
             .map(|output| engine.parse_hashes(&output.stdout))
             .unwrap_or_default();
+        let differs =
+            |has: &str, wanted: &str| !has.is_empty() && !wanted.is_empty() && has != wanted;
+        let is_other = |service: &String| {
+            let hash = hashes.get(service).map_or("", String::as_str);
+            let mut replicas = project.replicas(service).iter();
+            replicas.any(|replica| differs(&replica.config_hash, hash))
+        };
+        if shrinking.iter().any(is_other) {
+            hashes = self.resolved_hashes(engine, project.name(), hashes).await;
+        }
         for (service, image) in shrinking.iter().zip(images) {
             let image = image
                 .map(|output| output.stdout.trim().to_owned())
                 .unwrap_or_default();
             let hash = hashes.get(service).map_or("", String::as_str);
-            let differs =
-                |has: &str, wanted: &str| !has.is_empty() && !wanted.is_empty() && has != wanted;
             for replica in project.replicas.get_mut(service).into_iter().flatten() {
                 replica.outdated =
                     differs(&replica.config_hash, hash) || differs(&replica.image_id, &image);

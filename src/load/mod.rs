@@ -73,6 +73,8 @@ pub struct Closed {
     pub queued: Vec<(book::Kind, u64)>,
     /// Messages that were removed, by task type.
     pub purged: Vec<(book::Kind, u64)>,
+    /// What should be known of what is left.
+    pub notes: Vec<String>,
     /// What could not be restored or removed.
     pub warnings: Vec<String>,
 }

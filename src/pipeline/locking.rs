@@ -52,6 +52,9 @@ pub async fn read_locked(
     };
     let (declared, listed) = tokio::join!(reach.declared(likely), listing);
     let declared = declared?;
+    for warning in &declared.warnings {
+        note(warning);
+    }
     if let (Asked::Named(targets), false) = (purpose.asked, declared.by_engine) {
         known_services(&declared, targets.0.keys())?;
     }

@@ -12,7 +12,7 @@ use crate::engine::steps::commands;
 use crate::error::{Error, Exit, Result};
 use crate::gather::Reach;
 use crate::plan::{Plan, PlanOptions, plan, told};
-use crate::preflight::{self, Finding, Question, Severity};
+use crate::preflight::{self, Finding, Overview, Question, Severity};
 use crate::project::Project;
 
 /// A scale, as a request that knows nothing of how it was typed.
@@ -191,6 +191,7 @@ impl Prepared {
         let surroundings = surroundings(reach, &project, &granted, host.reads).await?;
         let question = Question {
             project: &project,
+            overview: &Overview::new(&project),
             wish: &wish,
             surroundings: &surroundings,
             stop_timeout: scaling.plan.stop_timeout,

@@ -213,7 +213,11 @@ pub fn stale_upstream(question: &Question, findings: &mut Vec<Finding>) {
     let project = question.project;
     for service in changed(question).filter(|service| service.policy.refresh.is_empty()) {
         let name = &service.name;
-        for (front, balancer) in balancers(project).filter(|(other, _)| other.name != *name) {
+        let others = question.overview.balancers.iter();
+        for (front, balancer) in others.filter(|(other, _)| other != name) {
+            let Some(front) = project.service(front) else {
+                continue;
+            };
             let configuration = question.surroundings.configurations.get(&front.name);
             let configuration = configuration.filter(|text| balancer.is_routing(text));
             let is_behind = match configuration {

@@ -87,24 +87,21 @@ pub fn network_mode(question: &Question, findings: &mut Vec<Finding>) {
                 Finding::policy(Rule::NetworkMode, service, message, hint).unless_scalable(service),
             );
         }
-        let joined = format!("service:{}", service.name);
-        for guest in question.project.declared.services.values() {
-            if guest.network_mode.as_ref() == Some(&joined) {
-                findings.push(Finding::warning(
-                    Rule::NetworkMode,
-                    service,
-                    format!(
-                        "`{}` has `network_mode: {joined}` and joins the first of {} only",
-                        guest.name,
-                        replicas(count)
-                    ),
-                    format!(
-                        "run what `{}` does inside `{}`, or give it a network of its own: remove \
-                         services.{}.network_mode",
-                        guest.name, service.name, guest.name
-                    ),
-                ));
-            }
+        for guest in question.overview.guests(&service.name) {
+            findings.push(Finding::warning(
+                Rule::NetworkMode,
+                service,
+                format!(
+                    "`{guest}` has `network_mode: service:{}` and joins the first of {} only",
+                    service.name,
+                    replicas(count)
+                ),
+                format!(
+                    "run what `{guest}` does inside `{}`, or give it a network of its own: remove \
+                     services.{guest}.network_mode",
+                    service.name
+                ),
+            ));
         }
     }
 }

@@ -13,6 +13,7 @@ mod invocation;
 mod kubernetes;
 mod limits;
 mod notation;
+mod overview;
 mod ports;
 mod resources;
 mod roles;
@@ -23,6 +24,7 @@ mod swarm;
 mod testing;
 
 pub use balancers::balancers;
+pub use overview::Overview;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -147,6 +149,8 @@ displayed!(Severity, Rule);
 #[derive(Debug)]
 pub struct Question<'a> {
     pub project: &'a Project,
+    /// Of that project.
+    pub overview: &'a Overview,
     /// The counts wished for; a relative wish may have come out below 0.
     pub wish: &'a BTreeMap<String, i64>,
     pub surroundings: &'a Surroundings,
@@ -292,7 +296,10 @@ pub fn refuses(findings: &[Finding]) -> bool {
 /// A project without its replicas but the first of each service, which tells what the image itself runs: how
 /// many there are must not matter to [`obstacles`].
 #[derive(Debug)]
-pub struct Bare(Project);
+pub struct Bare {
+    project: Project,
+    overview: Overview,
+}
 
 impl Bare {
     pub fn new(project: &Project) -> Self {
@@ -300,13 +307,22 @@ impl Bare {
             let first = replicas.first().cloned();
             (service.clone(), first.into_iter().collect())
         };
-        Self(Project {
+        let project = Project {
             declared: project.declared.clone(),
             engine: project.engine,
             replicas: project.replicas.iter().map(first).collect(),
             deployed: project.deployed.clone(),
             ..Project::default()
-        })
+        };
+        Self {
+            overview: Overview::new(&project),
+            project,
+        }
+    }
+
+    /// Whether a service is a job that runs once.
+    pub fn is_job(&self, service: &str) -> bool {
+        self.overview.waiting_for(service).is_some()
     }
 }
 
@@ -314,7 +330,8 @@ impl Bare {
 pub fn obstacles(project: &Bare, service: &str, count: u32) -> Vec<Finding> {
     let wish = [(service.to_owned(), i64::from(count))].into();
     let question = Question {
-        project: &project.0,
+        project: &project.project,
+        overview: &project.overview,
         wish: &wish,
         surroundings: &Surroundings::default(),
         stop_timeout: None,
@@ -326,7 +343,7 @@ pub fn obstacles(project: &Bare, service: &str, count: u32) -> Vec<Finding> {
         roles::stateful,
         roles::one_shot,
     ];
-    let of_engine: &[RuleFn] = match project.0.engine {
+    let of_engine: &[RuleFn] = match project.project.engine {
         EngineName::Compose => &[
             identity::container_name,
             identity::static_address,

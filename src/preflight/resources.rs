@@ -1,5 +1,7 @@
 //! What replicas use up together: the engine's memory, and connections to other services.
 
+use std::collections::BTreeSet;
+
 use super::{Finding, Question, Rule, replicas};
 use crate::project::declared::Service;
 
@@ -13,18 +15,22 @@ struct Share<'a> {
 
 /// What all replicas take together, before and after.
 struct Budget<'a> {
+    /// Those of the named services; what the others take does not change.
     shares: Vec<Share<'a>>,
+    before: i128,
     limit: i128,
 }
 
 impl<'a> Budget<'a> {
-    fn new(question: &'a Question, limit: u64, each: impl Fn(&Service) -> Option<u64>) -> Self {
+    fn new(
+        question: &'a Question,
+        before: i128,
+        limit: u64,
+        each: impl Fn(&Service) -> Option<u64>,
+    ) -> Self {
         let shares = question
-            .project
-            .declared
-            .services
-            .values()
-            .filter_map(|service| {
+            .services()
+            .filter_map(|(service, _)| {
                 Some(Share {
                     service,
                     each: each(service).filter(|each| *each > 0)?.into(),
@@ -35,28 +41,21 @@ impl<'a> Budget<'a> {
             .collect();
         Self {
             shares,
+            before,
             limit: limit.into(),
         }
     }
 
-    fn before(&self) -> i128 {
-        self.shares
-            .iter()
-            .map(|share| share.each * share.before)
-            .sum()
-    }
-
     fn after(&self) -> i128 {
-        self.shares
-            .iter()
-            .map(|share| share.each * share.after)
-            .sum()
+        let shares = self.shares.iter();
+        let growth = shares.map(|share| share.each * (share.after - share.before));
+        self.before + growth.sum::<i128>()
     }
 
     /// The service that takes most more, when the wish is what raises the sum over the limit.
     fn excess(&self) -> Option<&Share<'a>> {
         let growth = |share: &&Share| share.each * (share.after - share.before);
-        let exceeds = self.after() > self.limit && self.after() > self.before();
+        let exceeds = self.after() > self.limit && self.after() > self.before;
         self.shares.iter().max_by_key(growth).filter(|_| exceeds)
     }
 
@@ -83,7 +82,9 @@ pub fn memory(question: &Question, findings: &mut Vec<Finding>) {
     if available == 0 {
         return;
     }
-    let budget = Budget::new(question, available, |service| service.memory_limit);
+    let budget = Budget::new(question, question.overview.memory, available, |service| {
+        service.memory_limit
+    });
     let Some(share) = budget.excess() else {
         return;
     };
@@ -110,21 +111,34 @@ pub fn memory(question: &Question, findings: &mut Vec<Finding>) {
 
 /// Replicas that hold more connections to a service than it takes.
 pub fn connections(question: &Question, findings: &mut Vec<Finding>) {
-    for target in question.project.declared.services.values() {
+    // Only who holds connections can hold more.
+    let targets: BTreeSet<&String> = question
+        .services()
+        .flat_map(|(service, _)| service.policy.connections.keys())
+        .collect();
+    for target in targets {
+        let Some(target) = question.project.service(target) else {
+            continue;
+        };
         let Some(of_one) = target.policy.max_connections else {
             continue;
         };
         // Two poolers take twice as many; one that does not run yet will be one.
         let count = question.count_after(&target.name).max(1);
         let limit = u64::from(of_one) * count.unsigned_abs();
-        let budget = Budget::new(question, limit, |service| {
-            service
-                .policy
-                .connections
-                .get(&target.name)
-                .copied()
-                .map(u64::from)
-        });
+        let budget = Budget::new(
+            question,
+            question.overview.held(&target.name),
+            limit,
+            |service| {
+                service
+                    .policy
+                    .connections
+                    .get(&target.name)
+                    .copied()
+                    .map(u64::from)
+            },
+        );
         let Some(share) = budget.excess() else {
             continue;
         };

@@ -42,16 +42,15 @@ pub fn scheduler(question: &Question, findings: &mut Vec<Finding>) {
 pub fn one_shot(question: &Question, findings: &mut Vec<Finding>) {
     for (service, count) in question.multiplied() {
         let name = &service.name;
-        let Some(other) = question.project.waiting_for(name) else {
+        let Some(other) = question.overview.waiting_for(name) else {
             continue;
         };
         let finding = Finding::policy(
             Rule::OneShot,
             service,
             format!(
-                "`{name}` is a job that runs once (`{}` waits for it to complete), and each of {} would run it \
+                "`{name}` is a job that runs once (`{other}` waits for it to complete), and each of {} would run it \
                  again",
-                other.name,
                 replicas(count)
             ),
             match question.project.engine {

@@ -111,6 +111,9 @@ fn hidden_dependency<'a>(
     service: &'a Service,
     activated: &BTreeSet<&str>,
 ) -> Option<(&'a str, &'a Service)> {
+    if question.project.declared.inactive.is_empty() {
+        return None;
+    }
     let mut seen = BTreeSet::new();
     let mut open = vec![service];
     while let Some(dependent) = open.pop() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Question, Rule, Severity, Surroundings, examine};
+use super::{Finding, Overview, Question, Rule, Severity, Surroundings, examine};
 use crate::project::Project;
 use crate::project::cluster::{Deployed, Facts, Machine, kubernetes};
 use crate::project::declared::{Declared, EngineName, Service};
@@ -142,6 +142,7 @@ impl Scene {
             .map(|(service, count)| ((*service).to_owned(), *count))
             .collect();
         let question = Question {
+            overview: &Overview::new(&self.project),
             project: &self.project,
             wish: &wish,
             surroundings: &self.surroundings,

@@ -16,6 +16,10 @@ impl Address {
     /// No URL; what is said of it does not repeat it, because it may hold a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text.trim()).map_err(|error| format!("it is no URL ({error})"))?;
+        // `user:password@host` would be one of the scheme `user`, and shown whole.
+        if url.cannot_be_a_base() {
+            return Err("it is no URL (without `://`)".into());
+        }
         Ok(Self(url))
     }
 
@@ -91,6 +95,37 @@ fn decoded(text: &str) -> Cow<'_, str> {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy()
 }
 
+/// A text with what URLs in it hide, for where it is not known to be an address: `amqp://user:***@host`.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    if text.contains("://") {
+        let words = text.split_inclusive(char::is_whitespace);
+        words.map(masked_word).collect::<String>().into()
+    } else {
+        text.into()
+    }
+}
+
+fn masked_word(word: &str) -> String {
+    let Some(at) = word.find("://") else {
+        return word.to_owned();
+    };
+    let end = word.trim_end().len();
+    let (scheme, rest) = word[..end].split_at(at + 3);
+    // A password may hold any sign, so that it ends at the last `@`.
+    let (user, rest) = match rest.rsplit_once('@') {
+        Some((user, rest)) => match user.split_once(':') {
+            Some((user, _)) => (format!("{user}:***@"), rest),
+            None => (format!("{user}@"), rest),
+        },
+        None => (String::new(), rest),
+    };
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, "?***"),
+        None => (rest, ""),
+    };
+    format!("{scheme}{user}{rest}{query}{}", &word[end..])
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut url = self.0.clone();
@@ -114,7 +149,7 @@ impl fmt::Debug for Address {
 
 #[cfg(test)]
 mod tests {
-    use super::Address;
+    use super::{Address, masked};
 
     #[test]
     fn takes_addresses_apart_as_their_users_mean_them() {
@@ -172,6 +207,26 @@ mod tests {
         let shown = format!("{address} {address:?}");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.starts_with("redis://ann:***@redis:6379/0"), "{shown}");
-        assert!(!Address::parse("s3cret").unwrap_err().contains("s3cret"));
+        for wrong in ["s3cret", "ann:s3cret@redis"] {
+            assert!(!Address::parse(wrong).unwrap_err().contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn a_text_that_may_hold_an_address_shows_no_password_either() {
+        for (text, shown) in [
+            ("plain", "plain"),
+            ("amqp://user:S3CRET@mq//", "amqp://user:***@mq//"),
+            ("amqp://user:S3/C?R@E:T@mq//", "amqp://user:***@mq//"),
+            ("redis://:S3CRET@redis", "redis://:***@redis"),
+            ("http://web:80/a?key=S3CRET", "http://web:80/a?***"),
+            (
+                "a amqp://u:S3CRET@h and http://u:S3CRET@h/ b",
+                "a amqp://u:***@h and http://u:***@h/ b",
+            ),
+            ("u:S3CRET@h\n://", "u:S3CRET@h\n://"),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Compose has done interpolation, overrides, `extends`, `include` and profiles already. Lenient where
 //! versions differ (v1 prints short forms that v2 has expanded), strict in `x-rscale`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ impl Declared {
     /// # Errors
     /// YAML that is no compose file, or a wrong `x-rscale`.
     pub fn parse(yaml: &str, fallback_name: &str) -> Result<Self> {
-        let raw: RawFile = serde_yaml::from_str(yaml).map_err(|error| {
+        let raw: RawFile = serde_yaml::from_str(&undoubled(yaml)).map_err(|error| {
             Error::unusable("what Compose printed of the compose file cannot be read")
                 .detail(error.to_string())
                 .hint("see it yourself: docker compose config")
@@ -56,6 +57,7 @@ impl Declared {
             services,
             task_types: top.task_types,
             engine: top.engine,
+            warnings: Vec::new(),
             by_engine: false,
             inactive: BTreeSet::new(),
         })
@@ -158,7 +160,8 @@ impl RawService {
                 .environment
                 .as_ref()
                 .map(environment)
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
             container_name: self.container_name,
             ports: self.ports.iter().filter_map(port).collect(),
             networks: self.networks.as_ref().map(networks).unwrap_or_default(),
@@ -196,8 +199,20 @@ impl RawHook {
                 .environment
                 .as_ref()
                 .map(environment)
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
+            told: BTreeMap::new(),
         }
+    }
+}
+
+/// Every Compose doubles every `$` of what `config` prints, in keys too, so that the output can be read again as a
+/// compose file: v2 in the finished text (`escapeDollarSign`), v1 in each string.
+fn undoubled(yaml: &str) -> Cow<'_, str> {
+    if yaml.contains("$$") {
+        yaml.replace("$$", "$").into()
+    } else {
+        yaml.into()
     }
 }
 
@@ -211,20 +226,13 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// A command, as a list (v2) or a line (v1). `config` doubles every `$`, so that its output can be
-/// read again as a compose file; here the doubling is undone.
+/// A command, as a list (v2) or a line (v1).
 fn words(value: &Value) -> Option<Vec<String>> {
-    let words = match value {
-        Value::String(line) => shlex::split(line)?,
-        Value::Sequence(items) => items.iter().map(scalar).collect::<Option<_>>()?,
-        _ => return None,
-    };
-    Some(
-        words
-            .into_iter()
-            .map(|word| word.replace("$$", "$"))
-            .collect(),
-    )
+    match value {
+        Value::String(line) => shlex::split(line),
+        Value::Sequence(items) => items.iter().map(scalar).collect(),
+        _ => None,
+    }
 }
 
 /// A mapping (v2) or a list of `KEY=VALUE` (v1).
@@ -527,9 +535,49 @@ services:
 
     #[test]
     fn undoes_the_doubled_dollar_of_config() {
-        let yaml = "services: {a: {command: [sh, -c, 'echo $$HOME']}}";
+        let yaml = "
+services:
+  a:
+    command: [sh, -c, 'echo $$HOME']
+    environment: {PASSWORD: 'c$$d', K$$$$Y: v}
+    pre_stop: [{command: ['h$$k'], user: 'r$$t', working_dir: '/w$$x', environment: {A: 'b$$$$c'}}]
+    volumes: ['/s$$d:/x$$y']
+    x-rscale:
+      connections: {'k$$k': 1}
+      drain: {exec: [sh, -c, 'kill $$(cat /run/pid)']}
+      queue: {driver: celery, broker: 'redis://:p$$w@redis', name: 'q$$'}
+";
         let declared = Declared::parse(yaml, "p").unwrap();
-        assert_eq!(declared.services["a"].words(), ["sh", "-c", "echo $HOME"]);
+        let service = &declared.services["a"];
+        assert_eq!(service.words(), ["sh", "-c", "echo $HOME"]);
+        let environment = [("K$$Y", "v"), ("PASSWORD", "c$d")];
+        assert!(
+            service
+                .environment
+                .iter()
+                .map(|(name, value)| (&**name, &**value))
+                .eq(environment)
+        );
+        let hook = &service.pre_stop[0];
+        assert_eq!(hook.command, ["h$k"]);
+        let user = (hook.user.as_deref(), hook.working_dir.as_deref());
+        assert_eq!(user, (Some("r$t"), Some("/w$x")));
+        assert_eq!(hook.environment["A"], "b$$c");
+        assert_eq!(
+            (&*service.mounts[0].source, &*service.mounts[0].target),
+            ("/s$d", "/x$y")
+        );
+        let policy = &service.policy;
+        assert_eq!(policy.connections["k$k"], 1);
+        assert_eq!(
+            policy.drain.as_ref().unwrap().exec[2],
+            "kill $(cat /run/pid)"
+        );
+        let queue = policy.queue.as_ref().unwrap();
+        assert_eq!(
+            (queue.broker.password().as_deref(), &*queue.name),
+            (Some("p$w"), "q$")
+        );
     }
 
     #[test]

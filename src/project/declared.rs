@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
 use super::workload::TaskType;
+use crate::hidden::Hidden;
 use crate::words::displayed;
 
 /// A resolved compose file.
@@ -22,6 +23,8 @@ pub struct Declared {
     pub task_types: Vec<TaskType>,
     /// The engine that the file names in its top-level `x-rscale`.
     pub engine: Option<EngineName>,
+    /// What Compose warned of while it read the file, to be passed on.
+    pub warnings: Vec<String>,
     /// Whether there is no file, so that the services are those that the engine has.
     pub by_engine: bool,
 }
@@ -92,7 +95,7 @@ pub struct Service {
     /// `None` where the image's own is used.
     pub command: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,
-    pub environment: BTreeMap<String, String>,
+    pub environment: Hidden<BTreeMap<String, String>>,
     pub container_name: Option<String>,
     pub ports: Vec<Port>,
     pub networks: Vec<Network>,
@@ -165,14 +168,16 @@ pub enum Condition {
     CompletedSuccessfully,
 }
 
-/// A `pre_stop` hook.
+/// A command in a replica: a `pre_stop` hook, or one of a policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hook {
     pub command: Vec<String>,
     pub user: Option<String>,
     pub working_dir: Option<String>,
     pub privileged: bool,
-    pub environment: BTreeMap<String, String>,
+    pub environment: Hidden<BTreeMap<String, String>>,
+    /// Variables of rscale's own, which tell it what happens: they are no secrets, so that they stand in the command.
+    pub told: BTreeMap<String, String>,
 }
 
 impl Service {

@@ -152,7 +152,8 @@ impl Entry<'_> {
                     job: self.require("job", Place::literal)?,
                     data: self
                         .read("data", Place::json)?
-                        .unwrap_or_else(|| serde_json::json!({})),
+                        .unwrap_or_else(|| serde_json::json!({}))
+                        .into(),
                     attempts: self.read("attempts", Place::count)?.unwrap_or(0),
                 }
             }
@@ -160,7 +161,7 @@ impl Entry<'_> {
                 self.only(driver, &["queue", "payload", "push"])?;
                 Work::RedisList {
                     queue,
-                    payload: self.require("payload", text_or_json)?,
+                    payload: self.require("payload", text_or_json)?.into(),
                     right: self.read("push", side)?.unwrap_or(false),
                 }
             }
@@ -168,7 +169,7 @@ impl Entry<'_> {
                 self.only(driver, &["queue", "fields"])?;
                 Work::RedisStream {
                     queue,
-                    fields: self.require("fields", pairs)?,
+                    fields: self.require("fields", pairs)?.into(),
                 }
             }
             DriverName::Celery | DriverName::Http | DriverName::Command => {
@@ -184,8 +185,8 @@ impl Entry<'_> {
                 Work::Celery {
                     queue,
                     task: self.require("task", Place::literal)?,
-                    args: self.read("args", list)?.unwrap_or_default(),
-                    kwargs: self.read("kwargs", mapping)?.unwrap_or_default(),
+                    args: self.read("args", list)?.unwrap_or_default().into(),
+                    kwargs: self.read("kwargs", mapping)?.unwrap_or_default().into(),
                 }
             }
         })
@@ -206,8 +207,8 @@ impl Entry<'_> {
             method: self
                 .read("method", Place::literal)?
                 .map_or_else(|| "GET".into(), |method| method.to_uppercase()),
-            headers: self.read("headers", pairs)?.unwrap_or_default(),
-            body: self.read("body", text_or_json)?.unwrap_or_default(),
+            headers: self.read("headers", pairs)?.unwrap_or_default().into(),
+            body: self.read("body", text_or_json)?.unwrap_or_default().into(),
             replica_header: self.read("replica-header", Place::literal)?,
         }))
     }
@@ -318,7 +319,7 @@ services:
         };
         assert_eq!((task.as_str(), queue.name.as_str()), ("tasks.a", "queue_a"));
         assert_eq!(
-            (serde_json::json!(args), serde_json::json!(kwargs)),
+            (serde_json::json!(**args), serde_json::json!(**kwargs)),
             (serde_json::json!([1, "x"]), serde_json::json!({"k": "$1"}))
         );
         assert_eq!(queue.broker.password().as_deref(), Some("pa$$word"));

@@ -126,13 +126,17 @@ impl Project {
         !self.declared.inactive.contains(&service.name)
     }
 
-    /// A service that waits for this one to complete: this one is a job that runs once.
-    pub fn waiting_for(&self, job: &str) -> Option<&Service> {
-        let mut services = self.declared.services.values();
-        services.find(|other| {
-            let dependency = other.depends_on.get(job);
-            dependency.is_some_and(|one| one.condition == Condition::CompletedSuccessfully)
-        })
+    /// The jobs that run once, each with the first service that waits for it to complete.
+    pub fn jobs(&self) -> BTreeMap<&str, &Service> {
+        let mut jobs = BTreeMap::new();
+        for service in self.declared.services.values() {
+            for (name, dependency) in &service.depends_on {
+                if dependency.condition == Condition::CompletedSuccessfully {
+                    jobs.entry(name.as_str()).or_insert(service);
+                }
+            }
+        }
+        jobs
     }
 
     /// The services that `names` depend on, directly or not, without `names` themselves.

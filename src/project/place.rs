@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
-use super::address::Address;
+use super::address::{Address, masked};
 use crate::duration;
 use crate::error::{Error, Result};
 
@@ -29,17 +29,31 @@ impl Place {
                 .wrong(&format!("it is empty, wanted {wanted}"))
                 .hint("a variable in it may not be set: ${NAME:-default} has a default");
         }
-        let got = serde_yaml::to_string(got).unwrap_or_default();
-        self.wrong(&format!(
-            "got `{}`, wanted {wanted}",
-            got.trim().replace('\n', " ")
-        ))
+        self.wrong(&format!("got {}, wanted {wanted}", shown(got)))
+    }
+
+    /// Text where several values are wanted: it may be a URL with a password, or a header.
+    fn not_several(&self, wanted: &str, got: &Value) -> Error {
+        match got {
+            Value::String(text) if !text.is_empty() => {
+                self.wrong(&format!("got a text, wanted {wanted}"))
+            }
+            _ => self.expected(wanted, got),
+        }
+    }
+
+    /// # Errors
+    /// No list.
+    pub fn items<'v>(&self, value: &'v Value) -> Result<&'v Vec<Value>> {
+        value
+            .as_sequence()
+            .ok_or_else(|| self.not_several("a list", value))
     }
 
     pub fn any_entries<'v>(&self, value: &'v Value) -> Result<Vec<(&'v str, &'v Value)>> {
         let mapping: &Mapping = value
             .as_mapping()
-            .ok_or_else(|| self.expected("a mapping", value))?;
+            .ok_or_else(|| self.not_several("a mapping", value))?;
         mapping
             .iter()
             .map(|(key, value)| match key.as_str() {
@@ -58,7 +72,7 @@ impl Place {
         for (key, _) in &entries {
             if !known.contains(key) {
                 let nearest = crate::suggest::nearest(key, known.iter().copied());
-                let error = Error::unusable(format!("`{}`: unknown key `{key}`", self.0));
+                let error = Error::unusable(format!("`{}`: unknown key `{}`", self.0, masked(key)));
                 return Err(match nearest {
                     Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
                     None => error.hint(format!("the keys are {}", known.join(", "))),
@@ -111,14 +125,13 @@ impl Place {
         };
         words
             .filter(|words| !words.is_empty())
-            .map(|words| words.iter().map(|word| undoubled(word)).collect())
             .ok_or_else(|| self.expected("a command such as [nginx, -s, reload]", value))
     }
 
-    /// Text that may hold a `$`.
+    /// A scalar, as text.
     pub fn literal(&self, value: &Value) -> Result<String> {
         match value {
-            Value::String(text) => Ok(undoubled(text)),
+            Value::String(text) => Ok(text.clone()),
             Value::Number(number) => Ok(number.to_string()),
             Value::Bool(flag) => Ok(flag.to_string()),
             _ => Err(self.expected("a text", value)),
@@ -133,14 +146,14 @@ impl Place {
         if text.is_empty() {
             return Err(self.expected("a URL such as redis://redis:6379/0", value));
         }
-        Address::parse(&undoubled(text))
+        Address::parse(text)
             .map_err(|why| self.wrong(&format!("{why}, wanted one such as redis://redis:6379/0")))
     }
 
     /// Any value, as JSON.
     pub fn json(&self, value: &Value) -> Result<serde_json::Value> {
         Ok(match value {
-            Value::String(text) => undoubled(text).into(),
+            Value::String(text) => text.as_str().into(),
             Value::Sequence(items) => items
                 .iter()
                 .map(|item| self.json(item))
@@ -158,7 +171,22 @@ impl Place {
     }
 }
 
-/// `config` doubles every `$`, so that its output can be read again as a compose file.
-fn undoubled(text: &str) -> String {
-    text.replace("$$", "$")
+/// Characters of a wrong value that are shown.
+const SHOWN: usize = 60;
+
+/// A wrong value in an error: a scalar as it is written, without the password of a URL; of several values only what
+/// they are.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Null => return "nothing".into(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => masked(text).into_owned(),
+        Value::Sequence(_) => return "a list".into(),
+        Value::Mapping(_) | Value::Tagged(_) => return "a mapping".into(),
+    };
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+        None => format!("`{text}`"),
+    }
 }

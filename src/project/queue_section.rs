@@ -2,6 +2,7 @@
 
 use serde_yaml::Value;
 
+use super::address::masked;
 use super::place::Place;
 use super::workload::{DriverName, Queue};
 use crate::error::Result;
@@ -13,6 +14,12 @@ const QUEUE_KEYS: [&str; 6] = ["driver", "broker", "results", "name", "prefix", 
 /// # Errors
 /// An unknown key or driver, a missing one, no URL.
 pub fn queue(place: &Place, value: &Value) -> Result<Queue> {
+    if value.as_str().is_some() {
+        // Mostly the broker's URL, which may hold a password.
+        return Err(place
+            .wrong("got a text, wanted a mapping")
+            .hint("write it as: queue: {driver: celery, broker: URL, name: NAME}"));
+    }
     let (mut driver, mut broker, mut results, mut name) = (None, None, None, None);
     let (mut prefix, mut group) = (None, None);
     for (key, value) in place.entries(value, &QUEUE_KEYS)? {
@@ -45,7 +52,7 @@ fn driver_of(place: &Place, value: &Value) -> Result<DriverName> {
         .find(|driver| driver.to_string() == word)
         .ok_or_else(|| {
             let names = known.map(|driver| driver.to_string());
-            let error = place.wrong(&format!("there is no driver `{word}`"));
+            let error = place.wrong(&format!("there is no driver `{}`", masked(&word)));
             match crate::suggest::nearest(&word, names.iter().map(String::as_str)) {
                 Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
                 None => error.hint(format!("the drivers are {}", names.join(", "))),

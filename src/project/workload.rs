@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
+use crate::hidden::Hidden;
 use crate::words::displayed;
 
 /// How work is sent and its result learned.
@@ -73,28 +74,28 @@ pub enum Work {
         queue: Queue,
         /// The task's name, `tasks.task_a`.
         task: String,
-        args: Vec<serde_json::Value>,
-        kwargs: serde_json::Map<String, serde_json::Value>,
+        args: Hidden<Vec<serde_json::Value>>,
+        kwargs: Hidden<serde_json::Map<String, serde_json::Value>>,
     },
     Bullmq {
         queue: Queue,
         /// The job's name.
         job: String,
-        data: serde_json::Value,
+        data: Hidden<serde_json::Value>,
         /// As `attempts` of BullMQ's job options.
         attempts: u32,
     },
     RedisList {
         queue: Queue,
         /// The message; `{id}` in it becomes the task's UUID.
-        payload: String,
+        payload: Hidden<String>,
         /// Push at the right end instead of the left.
         right: bool,
     },
     RedisStream {
         queue: Queue,
         /// Fields and values; `{id}` in a value becomes the task's UUID.
-        fields: Vec<(String, String)>,
+        fields: Hidden<Vec<(String, String)>>,
     },
     Http(HttpWork),
     Command(CommandWork),
@@ -105,8 +106,8 @@ pub enum Work {
 pub struct HttpWork {
     pub url: Address,
     pub method: String,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+    pub headers: Hidden<Vec<(String, String)>>,
+    pub body: Hidden<String>,
     /// A response header that names the replica.
     pub replica_header: Option<String>,
 }

@@ -1,6 +1,10 @@
 //! The one layout of tables: no lines, columns two apart; on a narrow terminal some are left out.
 
+use std::borrow::Cow;
+
 use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::plain::line;
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -13,7 +17,11 @@ pub fn grid<const N: usize>(
     dispensable: &[&str],
     width: Option<u16>,
 ) -> String {
-    let columns = columns(header, rows, dispensable, width);
+    let rows: Vec<[Cow<'_, str>; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| line(cell)))
+        .collect();
+    let columns = columns(header, &rows, dispensable, width);
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -24,8 +32,8 @@ pub fn grid<const N: usize>(
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(width + 2);
     }
-    for row in rows {
-        table.add_row(columns.iter().map(|column| &row[*column]));
+    for row in &rows {
+        table.add_row(columns.iter().map(|column| &*row[*column]));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -37,7 +45,7 @@ pub fn grid<const N: usize>(
 /// The columns, by index, that fit.
 pub fn columns<const N: usize>(
     header: &[&str; N],
-    rows: &[[String; N]],
+    rows: &[[impl AsRef<str>; N]],
     dispensable: &[&str],
     width: Option<u16>,
 ) -> Vec<usize> {
@@ -46,7 +54,7 @@ pub fn columns<const N: usize>(
         return columns;
     };
     let widest = |column: &usize| {
-        let cells = rows.iter().map(|row| row[*column].chars().count());
+        let cells = rows.iter().map(|row| row[*column].as_ref().chars().count());
         cells.chain([header[*column].len()]).max().unwrap_or(0) + GAP
     };
     for name in dispensable {

@@ -7,6 +7,7 @@ use anstyle::AnsiColor;
 use super::grid::grid;
 use super::text::Paint;
 use crate::load::result::{Fit, Point, Sweep};
+use crate::plain::line;
 
 const HEADER: [&str; 5] = [
     "CONFIGURATION",
@@ -29,20 +30,26 @@ pub fn sweep(sweep: &Sweep, paint: Paint, width: Option<u16>) -> String {
         text.push_str(&law(fit));
     }
     if let Some(note) = &sweep.fit_note {
-        let _ = writeln!(text, "{}: {note}", paint.with(AnsiColor::Yellow, "note"));
+        let _ = writeln!(
+            text,
+            "{}: {}",
+            paint.with(AnsiColor::Yellow, "note"),
+            line(note)
+        );
     }
     for point in &sweep.points {
         if let Some(error) = &point.result.error {
             let _ = writeln!(
                 text,
-                "{}: {} was not measured to its end: {error}",
+                "{}: {} was not measured to its end: {}",
                 paint.with(AnsiColor::Yellow, "note"),
-                configuration(point)
+                line(&configuration(point)),
+                line(error)
             );
         }
     }
     if let Some(recommended) = &sweep.recommended {
-        text.push_str(&recommended.reason);
+        text.push_str(&line(&recommended.reason));
         text.push('\n');
     }
     text

@@ -8,6 +8,7 @@ use super::grid::grid;
 use super::text::{Paint, list, plural};
 use crate::load::distribution::Distribution;
 use crate::load::result::{LoadTest, TaskResult};
+use crate::plain::line;
 
 const RULE: &str = "--------------------------------------------------";
 /// Below this many seconds a figure is printed in milliseconds.
@@ -54,7 +55,7 @@ pub fn load_test(result: &LoadTest, paint: Paint, width: Option<u16>) -> String 
         };
         if let Some(distribution) = distribution {
             let mean = seconds(distribution.mean, distribution.mean);
-            let _ = writeln!(text, "  {} average {what}: {mean}", task.name);
+            let _ = writeln!(text, "  {} average {what}: {mean}", line(&task.name));
         }
     }
     text.push('\n');
@@ -160,7 +161,7 @@ fn remarks(result: &LoadTest, paint: Paint) -> String {
             "{}: {} stopped or restarted during the run: {}",
             paint.with(AnsiColor::Red, "died"),
             plural(result.died.len(), "replica"),
-            list(&result.died)
+            line(&list(&result.died))
         );
     }
     if result.warmup_tasks > 0 {
@@ -200,9 +201,9 @@ fn of_task(task: &TaskResult, paint: Paint) -> String {
         let _ = writeln!(
             text,
             "{}: {}: {}",
-            task.name,
+            line(&task.name),
             paint.with(AnsiColor::Red, "failed"),
-            errors.join(", ")
+            line(&errors.join(", "))
         );
     }
     let queued = match task.queued {
@@ -214,13 +215,18 @@ fn of_task(task: &TaskResult, paint: Paint) -> String {
         let _ = writeln!(
             text,
             "{}: {}: {} without a result{queued}",
-            task.name,
+            line(&task.name),
             paint.with(AnsiColor::Red, "lost"),
             task.lost
         );
     }
     if task.purged > 0 {
-        let _ = writeln!(text, "{}: {} purged from the queue", task.name, task.purged);
+        let _ = writeln!(
+            text,
+            "{}: {} purged from the queue",
+            line(&task.name),
+            task.purged
+        );
     }
     text
 }

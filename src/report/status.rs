@@ -40,7 +40,7 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
                 declared: Some(declared),
                 desired,
                 drift: desired.unwrap_or(row.replicas) != declared,
-                state: if is_done(project, &service.name) {
+                state: if bare.is_job(&service.name) && is_done(replicas) {
                     ServiceState::Ok
                 } else {
                     state(replicas, desired)
@@ -135,13 +135,10 @@ pub fn queue(queue: &Queue, said: &Result<Depth, String>) -> StatusQueue {
     }
 }
 
-/// Whether a service is a job that others wait for, and has ended well.
-fn is_done(project: &Project, service: &str) -> bool {
-    let replicas = project.replicas(service);
+/// Whether a job has ended well.
+fn is_done(replicas: &[Replica]) -> bool {
     let ended_well = |replica: &Replica| replica.exit_code == Some(0);
-    project.waiting_for(service).is_some()
-        && !replicas.is_empty()
-        && replicas.iter().all(ended_well)
+    !replicas.is_empty() && replicas.iter().all(ended_well)
 }
 
 fn container(replica: &Replica) -> StatusContainer {

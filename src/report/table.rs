@@ -8,6 +8,7 @@ use anstyle::AnsiColor;
 use super::grid::grid;
 use super::json::{ServiceState, Status, StatusContainer, StatusQueue, StatusService};
 use super::text::Paint;
+use crate::plain::line;
 use crate::project::Project;
 use crate::project::observed::{Health, State};
 use crate::project::workload::DriverName;
@@ -29,7 +30,7 @@ pub fn status(
     width: Option<u16>,
 ) -> String {
     if status.services.is_empty() {
-        return format!("{}: no services\n", status.project);
+        return format!("{}: no services\n", line(&status.project));
     }
     let rows: Vec<[String; 7]> = status
         .services
@@ -49,7 +50,7 @@ pub fn status(
     text.push_str(&reasons(status));
     if details {
         for reason in status.services.iter().flat_map(|service| &service.reasons) {
-            let _ = writeln!(text, "{reason}");
+            let _ = writeln!(text, "{}", line(reason));
         }
     }
     text
@@ -64,7 +65,7 @@ fn nodes(status: &Status) -> String {
     let nodes: Vec<String> = nodes.collect();
     match nodes.as_slice() {
         [] => String::new(),
-        nodes => format!("replicas by node: {}\n", nodes.join(", ")),
+        nodes => line(&format!("replicas by node: {}", nodes.join(", "))).into_owned() + "\n",
     }
 }
 
@@ -78,7 +79,8 @@ fn queues(status: &Status) -> String {
     let names = queues.iter().map(|(name, _)| name.chars().count());
     let width = names.max().unwrap_or(0);
     queues.iter().fold(String::new(), |mut text, (name, said)| {
-        let _ = writeln!(text, "{name:width$}  {}", queue(said));
+        let (name, said) = (line(name), queue(said));
+        let _ = writeln!(text, "{name:width$}  {}", line(&said));
         text
     })
 }
@@ -205,7 +207,7 @@ fn reasons(status: &Status) -> String {
             1 => " (and 1 other)".to_owned(),
             count => format!(" (and {count} others)"),
         };
-        let _ = writeln!(text, "{} {reason}{others}", first.name);
+        let _ = writeln!(text, "{} {}{others}", line(&first.name), line(reason));
     }
     text
 }

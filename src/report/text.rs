@@ -10,6 +10,7 @@ use crate::apply::{Outcome, Waiting, WaitingFor};
 use crate::duration;
 use crate::engine::Engine;
 use crate::engine::steps::commands;
+use crate::plain::line;
 use crate::plan::{Plan, Remove, Start, Step};
 use crate::preflight::Severity;
 use crate::project::Project;
@@ -66,32 +67,33 @@ pub fn findings(findings: &[FindingItem], paint: Paint) -> String {
         } else {
             AnsiColor::Yellow
         };
-        let _ = writeln!(
-            text,
-            "{}[{rule}]: {message}",
-            paint.with(color, &severity.to_string())
-        );
-        let _ = writeln!(text, "  hint: {hint}");
+        let label = paint.with(color, &severity.to_string());
+        let _ = writeln!(text, "{label}[{rule}]: {}", line(message));
+        let _ = writeln!(text, "  hint: {}", line(hint));
     }
     text
 }
 
 /// A warning without a rule; its hint is printed below it.
 pub fn warning(message: &str, paint: Paint) -> String {
-    format!("{}: {message}", paint.with(AnsiColor::Yellow, "warning"))
+    format!(
+        "{}: {}",
+        paint.with(AnsiColor::Yellow, "warning"),
+        line(message)
+    )
 }
 
 /// What an export wrote, who checked it, and what to type next.
 pub fn export(export: &Export, next: &[String]) -> String {
     let mut text = String::new();
     for file in &export.files {
-        let _ = writeln!(text, "{}  {} bytes", file.path, file.bytes);
+        let _ = writeln!(text, "{}  {} bytes", line(&file.path), file.bytes);
     }
     if let Some(command) = &export.checked_by {
-        let _ = writeln!(text, "checked with `{command}`");
+        let _ = writeln!(text, "checked with `{}`", line(command));
     }
     for command in next {
-        let _ = writeln!(text, "next: {command}");
+        let _ = writeln!(text, "next: {}", line(command));
     }
     text
 }
@@ -115,18 +117,21 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
         let _ = writeln!(
             text,
             "{}: {} -> {}{note}",
-            change.service, change.from, change.to
+            line(&change.service),
+            change.from,
+            change.to
         );
     }
     for (service, count) in &plan.dependencies {
         let _ = writeln!(
             text,
-            "{service}: started as a dependency, {}",
+            "{}: started as a dependency, {}",
+            line(service),
             plural(*count as usize, "replica")
         );
     }
     for (number, step) in plan.steps.iter().enumerate() {
-        let _ = writeln!(text, "{}. {}", number + 1, describe(step));
+        let _ = writeln!(text, "{}. {}", number + 1, line(&describe(step)));
         for command in commands(project, step, engine) {
             let _ = writeln!(text, "   $ {command}");
         }
@@ -137,7 +142,7 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
 /// What a plan does, a line a step.
 pub fn steps(plan: &Plan) -> String {
     plan.steps.iter().fold(String::new(), |mut text, step| {
-        let _ = writeln!(text, "- {}", describe(step));
+        let _ = writeln!(text, "- {}", line(&describe(step)));
         text
     })
 }
@@ -252,15 +257,15 @@ pub fn scale(scale: &Scale, paint: Paint) -> String {
     let name_width = scale
         .services
         .iter()
-        .map(|service| service.name.len())
+        .map(|service| line(&service.name).chars().count())
         .max()
         .unwrap_or(0);
     for service in &scale.services {
         let _ = writeln!(
             text,
             "{:name_width$}  {}",
-            service.name,
-            line(service, paint)
+            line(&service.name),
+            outcome(service, paint)
         );
     }
     text.push_str(&left_alone(&scale.left_alone));
@@ -273,7 +278,7 @@ pub fn scale(scale: &Scale, paint: Paint) -> String {
             text,
             "other services: {} changed meanwhile: {}",
             plural(untouched.changed.len(), "container"),
-            list(&untouched.changed)
+            line(&list(&untouched.changed))
         );
     } else if untouched.containers > 0 {
         let _ = writeln!(
@@ -285,7 +290,7 @@ pub fn scale(scale: &Scale, paint: Paint) -> String {
     text
 }
 
-fn line(service: &ScaledService, paint: Paint) -> String {
+fn outcome(service: &ScaledService, paint: Paint) -> String {
     let ScaledService {
         from,
         to,
@@ -331,7 +336,8 @@ fn line(service: &ScaledService, paint: Paint) -> String {
 /// What `scale-all` did not scale.
 pub fn left_alone(items: &[LeftAlone]) -> String {
     items.iter().fold(String::new(), |mut text, item| {
-        let _ = writeln!(text, "{}  left alone: {}", item.name, item.reason);
+        let (name, reason) = (line(&item.name), line(&item.reason));
+        let _ = writeln!(text, "{name}  left alone: {reason}");
         text
     })
 }

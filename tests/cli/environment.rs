@@ -355,3 +355,54 @@ fn where_kubernetes_is_matters_only_there() {
         "{ran:#?}"
     );
 }
+
+#[test]
+fn a_variable_that_is_set_to_nothing_counts_as_unset() {
+    let variables = [
+        "FILE",
+        "PROJECT_NAME",
+        "PROJECT_DIRECTORY",
+        "PROFILE",
+        "ENV_FILE",
+        "ENGINE",
+        "CONTEXT",
+        "NAMESPACE",
+        "FORMAT",
+        "COLOR",
+        "WAIT_TIMEOUT",
+        "STABLE",
+        "STEP",
+        "PAUSE",
+        "PULL",
+        "LOCK_TIMEOUT",
+        "CURRENT_REPLICAS",
+        "STOP_TIMEOUT",
+        "WATCH",
+        "OUTPUT",
+        "SAVE",
+        "COMPARE",
+        "REPORT",
+        "TASKS",
+        "RATE",
+        "CELERY",
+        "HTTP",
+        "SWEEP",
+        "SWEEP_MODE",
+    ];
+    for line in ["web=2 --dry-run", "status", "check", "load-test"] {
+        let fake = Fake::new(SHOP).containers(running("db", 1)).line(line);
+        let of = |mut command: std::process::Command| {
+            let output = command.output().unwrap();
+            (
+                output.status.code(),
+                String::from_utf8(output.stderr).unwrap(),
+            )
+        };
+        let unset = of(fake.command());
+        let mut command = fake.command();
+        for name in variables {
+            command.env(format!("RSCALE_{name}"), "");
+        }
+        assert_eq!(of(command), unset, "{line}");
+    }
+}

@@ -151,6 +151,18 @@ fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
             "Docker has no Compose plugin",
             PLUGIN,
         ),
+        (
+            " config",
+            "unknown flag: --project-name\n\nUsage:  docker [OPTIONS] COMMAND [ARG...]\n\nRun 'docker --help' for more information",
+            "Docker has no Compose plugin",
+            PLUGIN,
+        ),
+        (
+            " config",
+            "docker: unknown command: docker compose\n\nRun 'docker --help' for more information",
+            "Docker has no Compose plugin",
+            PLUGIN,
+        ),
     ];
     std::thread::scope(|scope| {
         for (asked, said, message, hints) in cases {
@@ -177,6 +189,19 @@ fn is_unusable(asked: &str, said: &str, message: &str, hints: &[&str]) {
             "{ran:#?}"
         );
     }
+}
+
+#[test]
+fn an_option_that_an_old_compose_does_not_know_is_not_taken_for_no_compose() {
+    let said = "unknown flag: --hash\nSee 'docker compose config --help'.";
+    let ran = Fake::new(SHOP)
+        .on(" config", Answer::fails(said))
+        .line("status")
+        .output();
+    assert!(
+        !ran.stderr.contains("plugin") && ran.stderr.contains("unknown flag: --hash"),
+        "{ran:#?}"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod environment;
 mod errors;
 mod export;
 mod help;
+mod hostile;
 mod input;
 mod load_test;
 mod man;
@@ -15,6 +16,7 @@ mod reference;
 mod scale;
 mod scale_all;
 pub mod schema;
+mod secrets;
 mod status;
 
 use std::io::Write;

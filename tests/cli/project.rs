@@ -111,3 +111,40 @@ fn without_a_name_the_plugin_is_called_directly() {
     );
     assert!(ran.stdout.contains("direct"), "{ran:#?}");
 }
+
+#[test]
+fn what_compose_warns_of_is_passed_on_once() {
+    let services = "services: {web: {image: app, profiles: [x]}, db: {image: app}}\nx-rscale: {load-test: {tasks: {T: {url: \"http://127.0.0.1:9/\"}}}}";
+    let said = "time=\"2026-01-02T03:04:05Z\" level=warning msg=\"The \\\"DB_HOST\\\" variable is not set. \u{1b}[2J\"\n";
+    for line in [
+        "status",
+        "check",
+        "db=2",
+        "scale-all 2",
+        "load-test",
+        "status --format json",
+        "export swarm",
+    ] {
+        let config = format!("name: shop\n{services}\n");
+        let ran = Fake::new(services)
+            .containers(running("db", 1))
+            .on(
+                "compose --profile ? config",
+                Answer::prints(&config).saying(said),
+            )
+            .on("compose config", Answer::prints(&config).saying(said))
+            .line(line)
+            .output();
+        let warnings = ran.stderr.lines().filter(|line| line.contains("DB_HOST"));
+        assert_eq!(
+            warnings.collect::<Vec<_>>(),
+            ["Compose warns: The \"DB_HOST\" variable is not set. "],
+            "{line}: {ran:#?}"
+        );
+        let quiet = Fake::new(services)
+            .on("^compose", Answer::prints(&config).saying(said))
+            .line("status -q")
+            .output();
+        assert_eq!(quiet.stderr, "");
+    }
+}

@@ -380,3 +380,36 @@ fn compose_v1_is_recognised_and_has_no_pull_policy() {
     );
     assert!(ran.changes().is_empty());
 }
+
+#[test]
+fn a_replica_is_outdated_only_when_the_resolved_model_says_so() {
+    let web = |hash: &str| {
+        let mut containers = running("web", 2);
+        containers[0].config_hash = hash.into();
+        containers
+    };
+    let scene = |hash: &str, resolved: Answer| {
+        let fake = Fake::new(SHOP)
+            .containers(web(hash))
+            .on(
+                "--file - --project-name shop --profile * config --hash",
+                resolved,
+            )
+            .on("config --hash", Answer::prints("web unresolved\n"));
+        let ran = fake.line("web=1 --dry-run").output();
+        let asked = ran.calls.iter().filter(|call| call.contains("--hash"));
+        (asked.count(), ran.stdout)
+    };
+    let resolved = || Answer::prints("web resolved\n");
+    for (hash, answer, asked, victim) in [
+        ("unresolved", resolved(), 1, "shop-web-2 (highest number)"),
+        ("resolved", resolved(), 2, "shop-web-2 (highest number)"),
+        ("old", resolved(), 2, "shop-web-1 (older configuration)"),
+        // What is not known is not said.
+        ("old", Answer::fails("no"), 2, "shop-web-2 (highest number)"),
+    ] {
+        let (count, stdout) = scene(hash, answer);
+        assert_eq!(count, asked, "{hash}");
+        assert!(stdout.contains(victim), "{hash}: {stdout}");
+    }
+}

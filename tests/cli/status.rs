@@ -224,3 +224,128 @@ fn watching_as_json_prints_a_document_per_change() {
     );
     assert_eq!(status.code(), Some(130));
 }
+
+/// A watching run whose lines are read one by one.
+struct Watching {
+    child: std::process::Child,
+    lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Watching {
+    fn new(fake: &Fake) -> Self {
+        use std::io::BufRead;
+        let mut command = fake.command();
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    /// Ends it with SIGTERM and gives what it said on stderr, and its exit code.
+    fn ended(self) -> (String, Option<i32>) {
+        let pid = self.child.id().to_string();
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args(["-TERM", &pid]).status().unwrap().success());
+        let output = self.child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (stderr, output.status.code())
+    }
+}
+
+#[test]
+fn watching_goes_on_while_the_engine_does_not_answer() {
+    let down =
+        "Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?";
+    let fake = Fake::new("services: {web: {image: app}}")
+        .on("^ps --all", Answer::makes(running("web", 2)).once())
+        .on("^ps --all", Answer::fails(down).once())
+        .on("^ps --all", Answer::fails(down).once())
+        .on(
+            "^ps --all",
+            Answer::fails("Error response from daemon: odd").once(),
+        )
+        .line("status --watch 20ms");
+    let mut watching = Watching::new(&fake);
+    assert_eq!(watching.line(), "web  0/0 running, stopped");
+    assert_eq!(watching.line(), "web  2/2 running, ok");
+    let (stderr, status) = watching.ended();
+    assert_eq!(status, Some(130));
+    let said: Vec<&str> = stderr.lines().collect();
+    let [first, second, last] = said.as_slice() else {
+        panic!("{stderr}");
+    };
+    assert!(
+        first.starts_with("no look succeeds since 20")
+            && first.contains(", going on: the Docker daemon is not running"),
+        "{stderr}"
+    );
+    // The time is that of the first one.
+    let since = &first["no look succeeds ".len()..first.find(',').unwrap()];
+    assert!(second.contains(since), "{stderr}");
+    assert_eq!(*last, format!("looks succeed again; they failed {since}"));
+}
+
+#[test]
+fn a_first_look_that_fails_ends_it() {
+    let fake = Fake::new("services: {web: {image: app}}")
+        .on(
+            "^ps --all",
+            Answer::fails("Cannot connect to the Docker daemon"),
+        )
+        .line("status --watch 20ms");
+    assert_eq!(fake.output().status, 4);
+}
+
+/// Waits for something, for two minutes at most.
+#[track_caller]
+fn until(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..12_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it does not come to be so");
+}
+
+#[test]
+fn watching_reads_a_file_that_changed() {
+    let fake = Fake::new("services: {web: {image: app}}").line("status --watch 20ms");
+    let file = fake.project_folder().join("compose.yaml");
+    std::fs::write(&file, "").unwrap();
+    let mut watching = Watching::new(&fake);
+    assert_eq!(watching.line(), "web  0/0 running, stopped");
+    let broken = "services: [";
+    fake.declare(broken);
+    std::fs::write(&file, broken).unwrap();
+    // A file in the middle of being edited is no end either.
+    let reads = || {
+        fake.calls()
+            .iter()
+            .filter(|call| call.contains(" config"))
+            .count()
+    };
+    let before = reads();
+    until(|| reads() >= before + 2);
+    fake.declare("services: {web: {image: app}, cache: {image: app}}");
+    std::fs::write(&file, "services: {}").unwrap();
+    assert_eq!(watching.line(), "cache  0/0 running, stopped");
+    let calls = reads();
+    let looks = || {
+        fake.calls()
+            .iter()
+            .filter(|call| call.starts_with("ps"))
+            .count()
+    };
+    let before = looks();
+    until(|| looks() >= before + 3);
+    assert_eq!(reads(), calls, "a file that stays as it is is read once");
+    assert_eq!(watching.ended().1, Some(130));
+}

@@ -201,6 +201,9 @@ fn over_rabbitmq_every_task_is_counted_and_everything_left_as_it_was() {
     let document = ran.document();
     let task = &document["tasks"][0];
     assert!(number(&task["purged"]) > 0 && task["queued"] == 0, "{ran}");
+    // What workers have is theirs; its results cannot be removed yet.
+    let ran = ran.says("still with");
+    assert!(ran.stderr.contains("celery-task-meta-"), "{ran}");
     assert_eq!(without_events(&project), 4);
     control(&project, "disable_events");
     idle(&project, "worker-b");

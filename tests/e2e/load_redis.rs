@@ -492,7 +492,45 @@ fn messages_in_a_list_are_counted_and_only_own_ones_purged() {
             "a\nb"
         );
         cli(&project, &["DEL", "tasks"]);
+        purges_a_long_list(&project, side);
     }
+}
+
+/// Own messages are found behind any number of others, which stay as they are.
+fn purges_a_long_list(project: &Project, side: &str) {
+    let run = project.start(&[
+        "load-test",
+        "--tasks=20000",
+        "--timeout=10m",
+        "--purge",
+        "--format=json",
+    ]);
+    project.wait_until("all messages are in the list", || {
+        cli(project, &["LLEN", "tasks"]) == "20000"
+    });
+    let push = if side == "left" { "LPUSH" } else { "RPUSH" };
+    let script = format!(
+        "for i = 1, 400000 do redis.call('{push}', KEYS[1], 'other ' .. i) end return 'pushed'"
+    );
+    assert_eq!(cli(project, &["EVAL", &script, "1", "tasks"]), "pushed");
+    run.signal(Signal::INT);
+    let ran = run.ended().exited(130);
+    let task = &ran.document()["tasks"][0];
+    assert_eq!(
+        (&task["purged"], &task["queued"]),
+        (&json!(20_000), &json!(0)),
+        "{ran}"
+    );
+    assert!(!ran.stderr.contains("warning"), "{ran}");
+    assert_eq!(cli(project, &["LLEN", "tasks"]), "400000");
+    let (newest, oldest) = if side == "left" {
+        ("0", "-1")
+    } else {
+        ("-1", "0")
+    };
+    assert_eq!(cli(project, &["LINDEX", "tasks", newest]), "other 400000");
+    assert_eq!(cli(project, &["LINDEX", "tasks", oldest]), "other 1");
+    cli(project, &["DEL", "tasks"]);
 }
 
 #[test]

@@ -507,6 +507,25 @@ mod the_right_replica_goes {
     }
 
     #[test]
+    fn with_an_env_file_it_is_outdated_only_once_that_changed() {
+        let yaml = "services: {web: {<<: *app, env_file: web.env}}";
+        let Some(project) = Engine::project(yaml) else {
+            return;
+        };
+        project.write("web.env", "A=1$2\n");
+        project.compose(&["up", "-d", "--scale", "web=3"]);
+        let last = |reason: &str| format!("{} ({reason})", project.container("web", 3));
+        let ran = project.rscale(&["--dry-run", "web=2"]).succeeded();
+        assert!(ran.stdout.contains(&last("highest number")), "{ran}");
+        project.write("web.env", "A=2\n");
+        project.compose(&["up", "-d", "--no-recreate", "--scale", "web=4"]);
+        let ran = project.rscale(&["--dry-run", "web=3"]).succeeded();
+        assert!(ran.stdout.contains(&last("older configuration")), "{ran}");
+        project.json(&["web=1"]).succeeded();
+        assert_eq!(project.numbers("web"), [4]);
+    }
+
+    #[test]
     fn dead_before_unhealthy_before_good() {
         let Some(project) = trouble("  web: {<<: *trouble, healthcheck: CHECK}\n") else {
             return;

@@ -858,7 +858,7 @@ services:
   web:
     <<: *app
     volumes: ['./log:/log']
-    pre_stop: [{command: [sh, -c, 'echo bye > /log/$$HOSTNAME']}]
+    pre_stop: [{command: [sh, -c, 'echo \"$$TOKEN\" > /log/$$HOSTNAME'], environment: {TOKEN: 'a $$b$$$$c'}}]
 ",
         ) else {
             return;
@@ -873,6 +873,9 @@ services:
             ids[&3][..12].to_owned(),
             "none".into(),
         ];
+        // The variable has the value that Compose would give it.
+        let log = format!("log/{}", &ids[&3][..12]);
+        assert_eq!(project.read(&log), "a $b$$c\n");
         expected.sort();
         assert_eq!(project.list("log"), expected);
     }

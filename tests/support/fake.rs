@@ -56,6 +56,14 @@ impl Answer {
         }
     }
 
+    /// And says something on stderr.
+    pub fn saying(self, stderr: &str) -> Self {
+        Self {
+            stderr: stderr.into(),
+            ..self
+        }
+    }
+
     /// Only the first time.
     pub fn once(self) -> Self {
         Self { once: true, ..self }
@@ -143,6 +151,11 @@ impl Fake {
         let config = format!("name: shop\n{}\n", services.trim_start_matches('\n'));
         fake.write("config", &config);
         fake.active(services).containers([])
+    }
+
+    /// Another file, from now on.
+    pub fn declare(&self, services: &str) {
+        self.write("config", &format!("name: shop\n{services}\n"));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -313,6 +326,11 @@ impl Fake {
     pub fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("docker/calls")).unwrap();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// The environment of the last `docker exec`, as a shell writes it.
+    pub fn environment_of_exec(&self) -> String {
+        fs::read_to_string(self.path("docker/environment")).unwrap_or_default()
     }
 
     /// Runs it, whatever comes of it.

@@ -27,6 +27,7 @@ pub async fn run(session: &Session<'_>, args: &ExportArgs) -> Result<Exit> {
     };
     let compose = session.file.as_ref().ok_or_else(no_file)?;
     let mut project = reach.project(&session.likely_name).await?;
+    ui.notes(&project.declared.warnings);
     reach.describe(&mut project).await?;
     let resolved = resolved(&reach.resolved().await?.ok_or_else(no_file)?)?;
     let source = Source {
@@ -147,7 +148,7 @@ fn apply(folder: &Path) -> String {
 
 fn print(ui: &Ui, document: &json::Export, next: &[String]) {
     for warning in &document.warnings {
-        ui.note(&text::warning(&warning.message, ui.paint_of_stderr()));
+        ui.lines(&text::warning(&warning.message, ui.paint_of_stderr()));
         ui.hint(&warning.hint);
     }
     match ui.format() {

@@ -50,10 +50,11 @@ impl Measurement {
         for threshold in &request.thresholds {
             threshold.check(&slugs)?;
         }
+        let warnings = project.declared.warnings.clone();
         Ok(Self {
             project,
             plan: request.plan(workload.types),
-            notes: workload.notes,
+            notes: [warnings, workload.notes].concat(),
         })
     }
 

@@ -32,9 +32,7 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
     }
     let ui = session.ui;
     let measurement = Measurement::prepare(session.reach(), &session.likely_name, &request).await?;
-    for note in &measurement.notes {
-        ui.note(note);
-    }
+    ui.notes(&measurement.notes);
     let Measured { result, failure } = measurement
         .carry_out(session.reach(), &request, &|event| {
             show(ui, &measurement, event);

@@ -53,13 +53,12 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     let sweeping = Sweeping {
         session,
         request,
+        warnings: &project.declared.warnings,
         wait_timeout: args.wait_timeout,
     };
     // What the tasks are is found out first, then what would be refused, before anything is changed.
     let measurement = Measurement::prepare(reach, &session.likely_name, request).await?;
-    for note in &measurement.notes {
-        session.ui.note(note);
-    }
+    session.ui.notes(&measurement.notes);
     sweeping.announce(&measurement, &points);
     for point in &points {
         sweeping.refuse_early(point).await?;
@@ -113,6 +112,7 @@ fn verdict(session: &Session<'_>, document: &Sweep) -> Exit {
 struct Sweeping<'a> {
     session: &'a Session<'a>,
     request: &'a Request<'a>,
+    warnings: &'a [String],
     wait_timeout: Option<Duration>,
 }
 
@@ -312,7 +312,12 @@ impl Sweeping<'_> {
             },
         };
         let on_event = |event| session.ui.event(event);
-        let on_note = |note: &str| session.ui.note(note);
+        // What Compose warns of was said before the first point.
+        let on_note = |note: &str| {
+            if !self.warnings.iter().any(|warning| warning == note) {
+                session.ui.note(note);
+            }
+        };
         scaling::scale(reach, &scaling, &host_facts(session), &on_event, &on_note).await
     }
 

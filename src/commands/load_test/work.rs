@@ -6,7 +6,7 @@ use crate::cli::WorkArgs;
 use crate::error::{Error, Result};
 use crate::load::discover::{self, Found};
 use crate::project::Project;
-use crate::project::address::Address;
+use crate::project::address::{Address, masked};
 use crate::project::workload::{CommandWork, DriverName, HttpWork, Place, Queue, TaskType, Work};
 
 /// What is sent, and what should be said of where that was found.
@@ -120,8 +120,8 @@ impl Typed<'_> {
             let work = Work::Celery {
                 queue,
                 task: task.to_owned(),
-                args: args.clone(),
-                kwargs: Map::clone(&kwargs),
+                args: args.clone().into(),
+                kwargs: Map::clone(&kwargs).into(),
             };
             self.push(task.to_owned(), service, work);
         }
@@ -150,7 +150,7 @@ impl Typed<'_> {
             let work = Work::Bullmq {
                 queue,
                 job: job.to_owned(),
-                data: data.clone(),
+                data: data.clone().into(),
                 attempts: 0,
             };
             self.push(job.to_owned(), service, work);
@@ -164,7 +164,7 @@ impl Typed<'_> {
             let queue = queue_at(DriverName::RedisList, address("--redis-list", url)?, key);
             let work = Work::RedisList {
                 queue,
-                payload: self.args.payload.clone().unwrap_or_default(),
+                payload: self.args.payload.clone().unwrap_or_default().into(),
                 right: false,
             };
             self.push(
@@ -176,7 +176,8 @@ impl Typed<'_> {
         if let Some(url) = &self.args.redis_stream {
             let fields = self.args.field.iter().map(|field| {
                 let (name, value) = field.split_once('=').ok_or_else(|| {
-                    Error::usage(format!("`--field {field}` has no `=`")).hint("--field id={id}")
+                    // Its value may be a secret.
+                    Error::usage("a `--field` has no `=`").hint("--field id={id}")
                 })?;
                 Ok((name.to_owned(), value.to_owned()))
             });
@@ -189,7 +190,10 @@ impl Typed<'_> {
                     key,
                 )
             };
-            let work = Work::RedisStream { queue, fields };
+            let work = Work::RedisStream {
+                queue,
+                fields: fields.into(),
+            };
             self.push(
                 key.to_owned(),
                 self.service_of(DriverName::RedisStream, key),
@@ -226,8 +230,8 @@ impl Typed<'_> {
             let service = self.project.service(url.host());
             let work = Work::Http(HttpWork {
                 method,
-                headers: headers.clone(),
-                body: self.args.body.clone().unwrap_or_default(),
+                headers: headers.clone().into(),
+                body: self.args.body.clone().unwrap_or_default().into(),
                 replica_header: self.args.replica_header.clone(),
                 url: url.clone(),
             });
@@ -242,7 +246,7 @@ impl Typed<'_> {
         };
         let words = shlex::split(line).filter(|words| !words.is_empty());
         let words = words.ok_or_else(|| {
-            Error::usage(format!("`--command {line}` is no command"))
+            Error::usage("what `--command` says is no command")
                 .hint("rscale load-test --command './bench.sh {id}'")
         })?;
         let name = words[0].clone();
@@ -347,7 +351,7 @@ fn name_and_queue<'t>(typed: &'t str, flag: &str, example: &str) -> Result<(&'t 
         .rsplit_once('@')
         .filter(|(name, queue)| !name.is_empty() && !queue.is_empty())
         .ok_or_else(|| {
-            Error::usage(format!("`{flag} {typed}` names no queue"))
+            Error::usage(format!("`{flag} {}` names no queue", masked(typed)))
                 .hint(format!("write it with its queue: {flag} {example}"))
         })
 }
@@ -433,7 +437,7 @@ services:
 
     #[test]
     fn what_cannot_be_read_is_said_without_secrets() {
-        let cases: [(WorkArgs, &str); 8] = [
+        let cases: [(WorkArgs, &str); 10] = [
             (
                 args(),
                 "nothing says what is to be sent | in the compose file",
@@ -485,10 +489,25 @@ services:
             ),
             (
                 WorkArgs {
-                    command: Some("'".into()),
+                    command: Some("pa55 '".into()),
                     ..args()
                 },
-                "`--command '` is no command",
+                "what `--command` says is no command",
+            ),
+            (
+                WorkArgs {
+                    redis_stream: Some("redis://r".into()),
+                    field: vec!["pa55".into()],
+                    ..args()
+                },
+                "a `--field` has no `=`",
+            ),
+            (
+                WorkArgs {
+                    task: vec!["amqp://u:pa55@".into()],
+                    ..args()
+                },
+                "`--task amqp://u:***@` names no queue",
             ),
         ];
         for (typed, expected) in cases {

@@ -78,6 +78,15 @@ impl Kubernetes {
     }
 }
 
+/// What a pod's shell runs: it takes variables from stdin, then becomes the command.
+const READ_VARIABLES: &str = r#"eval "$(cat)"; exec "$@" </dev/null"#;
+
+/// Whether a shell can export a variable of this name.
+fn is_name_in_a_shell(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
+}
+
 impl Engine for Kubernetes {
     fn name(&self) -> &'static str {
         "kubernetes"
@@ -129,16 +138,37 @@ impl Engine for Kubernetes {
     }
 
     fn exec(&self, container: &Handle, hook: &Hook, timeout: Duration) -> CommandSpec {
-        let mut words = vec!["exec".to_owned(), container.name.clone(), "--".into()];
-        if !hook.environment.is_empty() {
-            // kubectl has no option for it.
-            let pairs = hook.environment.iter();
+        // kubectl has no option for variables, and its arguments are to be read on this machine and in the cluster's
+        // audit log. So a hook's own come on stdin, which a shell in the pod reads.
+        let (given, written): (Vec<_>, Vec<_>) = hook
+            .environment
+            .iter()
+            .partition(|(name, _)| is_name_in_a_shell(name));
+        let mut words = vec!["exec".to_owned()];
+        if !given.is_empty() {
+            words.push("--stdin".into());
+        }
+        words.extend([container.name.clone(), "--".into()]);
+        if !given.is_empty() {
+            words.extend(["sh", "-c", READ_VARIABLES, "sh"].map(str::to_owned));
+        }
+        let mut pairs = written.into_iter().chain(&hook.told).peekable();
+        if pairs.peek().is_some() {
             words.push("env".into());
             words.extend(pairs.map(|(name, value)| format!("{name}={value}")));
         }
         words.extend(hook.command.iter().cloned());
-        self.kubectl(words, timeout)
-            .on_interrupt(OnInterrupt::Finish)
+        let mut spec = self
+            .kubectl(words, timeout)
+            .on_interrupt(OnInterrupt::Finish);
+        if !given.is_empty() {
+            let quoted = |value: &str| value.replace('\'', r"'\''");
+            let lines = given
+                .iter()
+                .map(|(name, value)| format!("export {name}='{}'\n", quoted(value)));
+            spec.stdin = Some(lines.collect::<String>().into());
+        }
+        spec
     }
 
     fn launcher(&self, place: &Place, container: &Handle) -> Result<Launcher> {
@@ -304,6 +334,7 @@ mod tests {
     use super::{Kubernetes, listing};
     use crate::engine::{Engine, Orchestrator};
     use crate::exec::CommandError;
+    use crate::hidden::Hidden;
     use crate::plan::SetCounts;
     use crate::project::Project;
     use crate::project::declared::{Declared, Hook};
@@ -392,10 +423,54 @@ mod tests {
     }
 
     #[test]
+    fn a_hooks_own_variables_are_no_arguments() {
+        let hook = Hook {
+            command: vec!["sh".into(), "-c".into(), "echo $TOKEN".into()],
+            environment: Hidden(
+                [("TOKEN", "it's s3cret"), ("with.dot", "b")]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+            ),
+            ..Hook::default()
+        };
+        let spec = Kubernetes::default().exec(
+            &super::Handle::expected("web-0"),
+            &hook,
+            Duration::from_secs(1),
+        );
+        assert_eq!(
+            spec.args[..4],
+            ["exec", "--stdin", "web-0", "--"].map(str::to_owned)
+        );
+        assert!(!format!("{spec:?} {spec}").contains("s3cret"), "{spec}");
+        // What follows is what the pod runs.
+        #[cfg(unix)]
+        {
+            use std::io::Write as _;
+            use std::process::{Command, Stdio};
+            let mut shell = Command::new(&spec.args[4])
+                .args(&spec.args[5..])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let stdin = spec.stdin.unwrap();
+            shell
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(stdin.as_bytes())
+                .unwrap();
+            let said = shell.wait_with_output().unwrap().stdout;
+            assert_eq!(String::from_utf8(said).unwrap(), "it's s3cret\n");
+        }
+    }
+
+    #[test]
     fn commands_in_pods_get_their_variables_from_env() {
         let hook = Hook {
             command: vec!["reload".into()],
-            environment: [("A".to_owned(), "1".to_owned())].into(),
+            told: [("A".to_owned(), "1".to_owned())].into(),
             ..Hook::default()
         };
         let engine = Kubernetes::default();

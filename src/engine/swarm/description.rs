@@ -197,7 +197,7 @@ fn described(spec: Spec, known: Deployed) -> Deployed {
             image: Some(container.image),
             entrypoint: container.command,
             command: container.args,
-            environment: environment(container.env),
+            environment: environment(container.env).into(),
             ports: ports.iter().map(port).collect(),
             mounts: container.mounts.into_iter().flatten().map(mount).collect(),
             // Ten seconds are what the client writes for a service that says nothing.

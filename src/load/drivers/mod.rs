@@ -6,6 +6,7 @@ pub mod command;
 pub mod http;
 pub mod redis_client;
 pub mod redis_list;
+pub mod redis_portion;
 pub mod redis_stream;
 pub mod redis_wire;
 pub mod stream;

@@ -247,7 +247,18 @@ impl Simulation {
     fn compose(&mut self, line: &str, words: &[&str], fault: Option<&Fault>) -> Answer {
         match words {
             ["--profile", "*", "config"] | ["config"] => done(&self.yaml),
-            ["config", "--hash", "*"] => {
+            ["config", "--hash", "*"]
+            | [
+                "--file",
+                "-",
+                "--project-name",
+                _,
+                "--profile",
+                "*",
+                "config",
+                "--hash",
+                "*",
+            ] => {
                 let line = |(service, hash): (&String, &String)| service.to_owned() + " " + hash;
                 let lines: Vec<String> = self.hashes.iter().map(line).collect();
                 done(&lines.join("\n"))

@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{Change, Comparison, find};
 use crate::load::result::{Arrival, LoadTest, ServiceCount};
+use crate::plain::line;
 use crate::report::load_text;
 use crate::report::text::Paint;
 
@@ -23,9 +24,14 @@ pub fn text(comparison: &Comparison, paint: Paint, width: Option<u16>) -> String
         changes,
         ..
     } = comparison;
-    let mut text = format!("Compared with the run of {}", before.began_at);
+    let mut text = format!("Compared with the run of {}", line(&before.began_at));
     if !before.counts.is_empty() {
-        let _ = write!(text, " ({} -> {})", counts(before), counts(after));
+        let _ = write!(
+            text,
+            " ({} -> {})",
+            line(&counts(before)),
+            line(&counts(after))
+        );
     }
     text.push('\n');
     if load(before) != load(after) {
@@ -84,6 +90,7 @@ fn table(comparison: &Comparison, changes: &[Change], paint: Paint, width: Optio
         if group != Some(&change.name) {
             group = Some(&change.name);
             let title = title(comparison, change.name.as_deref());
+            let title = line(&title).into_owned();
             table.add_row(row([title, String::new(), String::new(), String::new()]));
             colors.push(None);
         }
@@ -91,7 +98,7 @@ fn table(comparison: &Comparison, changes: &[Change], paint: Paint, width: Optio
         let percent = shown_percent(change);
         colors.push(color(change).map(|color| (color, percent.clone())));
         table.add_row(row([
-            format!("  {}", words(&change.metric)),
+            format!("  {}", line(&words(&change.metric))),
             figure(change.before),
             figure(change.after),
             percent,

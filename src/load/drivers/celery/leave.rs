@@ -1,5 +1,6 @@
 //! After a run: everything as it was found, and what is still there.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,8 +18,12 @@ use crate::load::book::{Book, Kind};
 const RECONNECTING: Duration = Duration::from_secs(3);
 /// How long the workers may take to switch their events off. Those that have ended are not waited for.
 const RESTORING: Duration = Duration::from_secs(10);
-/// How long looking for what is left, and removing it, may take.
+/// How long looking for what is left, and forgetting results, may take.
 const TIDYING: Duration = Duration::from_secs(6);
+/// How long it may take together with removing what is left: a queue of millions is gone through.
+const PURGING: Duration = Duration::from_secs(15);
+/// How long removing results may take.
+const FORGETTING: Duration = Duration::from_secs(3);
 /// Pause before the next attempt.
 const AGAIN: Duration = Duration::from_millis(300);
 /// How long a worker may take to reply before it is looked whether it is still there.
@@ -26,6 +31,7 @@ const REPLY: Duration = Duration::from_secs(1);
 
 impl Celery<'_> {
     pub(super) async fn leave(&self, book: &Book, purge: bool) -> Closed {
+        let began = Instant::now();
         let mut closed = Closed::default();
         // A run that was dropped in the middle could not do it.
         self.remember(book);
@@ -39,10 +45,24 @@ impl Celery<'_> {
                 "the workers still send events; switch them off: celery --app APP control --destination {workers} disable_events"
             ));
         }
-        let until = Instant::now() + TIDYING;
+        // Seconds that workers took to reply are missing in the end.
+        let spent = began.elapsed().saturating_sub(RECONNECTING);
+        let until = Instant::now()
+            + if purge {
+                PURGING.saturating_sub(spent).max(TIDYING)
+            } else {
+                TIDYING
+            };
+        let mut at_work = None;
         if let Some(broker) = &broker {
-            let looking = self.look_for_own(broker, book, purge, until, &mut closed);
+            let left = Left::default();
+            let looking = self.look_for_own(broker, book, purge, until, &left);
             let looked = tokio::time::timeout_at(until, looking).await;
+            closed.purged = left.purged.into_inner().into_iter().collect();
+            if let Some(queued) = left.queued.into_inner() {
+                closed.queued = queued.into_iter().collect();
+                at_work = Some(self.at_work(book, &closed));
+            }
             match looked {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => closed.warnings.push(error.message),
@@ -51,8 +71,9 @@ impl Celery<'_> {
                 ),
             }
         }
-        if let Err(warning) = self.forget_results(until).await {
-            closed.warnings.push(warning);
+        match self.forget_results(Instant::now() + FORGETTING).await {
+            Ok(()) => closed.notes.extend(at_work.and_then(still_to_come)),
+            Err(warning) => closed.warnings.push(warning),
         }
         if let Some(broker) = broker {
             broker.close().await;
@@ -130,14 +151,13 @@ impl Celery<'_> {
         book: &Book,
         purge: bool,
         until: Instant,
-        closed: &mut Closed,
+        left: &Left,
     ) -> Result<()> {
         let unfinished = |kind: Kind| {
             let tally = book.tally(kind);
             tally.in_flight() > 0
         };
         let mut queued: BTreeMap<Kind, u64> = self.kinds.iter().map(|kind| (*kind, 0)).collect();
-        let mut purged: BTreeMap<Kind, u64> = BTreeMap::new();
         let kind_of = |task: u32| {
             book.ledger()
                 .records
@@ -156,11 +176,8 @@ impl Celery<'_> {
             }
             match broker {
                 Broker::Redis(redis) if purge => {
-                    for task in redis.purge(queue, book.id()).await? {
-                        if let Some(kind) = kind_of(task) {
-                            *purged.entry(kind).or_default() += 1;
-                        }
-                    }
+                    let went = |task| left.went(kind_of(task));
+                    redis.purge(queue, book.id(), &went).await?;
                 }
                 Broker::Redis(redis) => {
                     for task in redis.own(queue, book.id()).await? {
@@ -173,10 +190,7 @@ impl Celery<'_> {
                     if purge {
                         let is_own = |id: &str| book.id().number(id).is_some();
                         for id in amqp.purge(queue, &is_own, until).await? {
-                            let kind = book.id().number(&id).and_then(kind_of);
-                            if let Some(kind) = kind {
-                                *purged.entry(kind).or_default() += 1;
-                            }
+                            left.went(book.id().number(&id).and_then(kind_of));
                         }
                         continue;
                     }
@@ -188,9 +202,22 @@ impl Celery<'_> {
                 }
             }
         }
-        closed.queued = queued.into_iter().collect();
-        closed.purged = purged.into_iter().collect();
+        left.queued.replace(Some(queued));
         Ok(())
+    }
+
+    /// Tasks that workers have: sent, without a result, and not in a queue any more. Their results come later.
+    fn at_work(&self, book: &Book, closed: &Closed) -> u64 {
+        if self.backend.borrow().is_none() {
+            return 0;
+        }
+        let open = self
+            .kinds
+            .iter()
+            .map(|kind| u64::from(book.tally(*kind).in_flight()));
+        let counts = closed.queued.iter().chain(&closed.purged);
+        open.sum::<u64>()
+            .saturating_sub(counts.map(|(_, count)| count).sum())
     }
 
     /// Removes the results of all runs of this driver.
@@ -212,6 +239,35 @@ impl Celery<'_> {
             Err(_) => Err("results of this run are left; they expire by themselves".into()),
         }
     }
+}
+
+/// What was found in the queues, also where looking did not come to its end.
+#[derive(Default)]
+struct Left {
+    /// `None` until all were looked at.
+    queued: RefCell<Option<BTreeMap<Kind, u64>>>,
+    purged: RefCell<BTreeMap<Kind, u64>>,
+}
+
+impl Left {
+    /// The message of a task was removed.
+    fn went(&self, kind: Option<Kind>) {
+        if let Some(kind) = kind {
+            *self.purged.borrow_mut().entry(kind).or_default() += 1;
+        }
+    }
+}
+
+/// Results that nobody can remove yet.
+fn still_to_come(tasks: u64) -> Option<String> {
+    let what = match tasks {
+        0 => return None,
+        1 => "1 task is still with a worker: its result stays".to_owned(),
+        _ => format!("{tasks} tasks are still with workers: their results stay"),
+    };
+    Some(format!(
+        "{what} in the result backend (celery-task-meta-...) until it expires there, after a day unless the app says otherwise"
+    ))
 }
 
 /// The types of the `count` tasks that were sent last and have no result: a queue gives the oldest first, so

@@ -42,6 +42,7 @@ use self::waiting::{Waiting, unique};
 use super::Typed;
 use crate::error::{Error, Result};
 use crate::exec::LocalFuture;
+use crate::hidden::Hidden;
 use crate::load::book::{Book, Kind};
 use crate::load::depth::{AtWork, Depth};
 use crate::load::id::RunId;
@@ -93,8 +94,8 @@ struct Type {
     service: Option<String>,
     queue: Queue,
     task: String,
-    args: Vec<Value>,
-    kwargs: Map<String, Value>,
+    args: Hidden<Vec<Value>>,
+    kwargs: Hidden<Map<String, Value>>,
 }
 
 /// On which way results come.

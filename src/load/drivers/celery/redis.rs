@@ -15,6 +15,7 @@ use super::waiting::{Waiting, unique};
 use crate::error::{Error, Result};
 use crate::load::book::{Book, Kind};
 use crate::load::drivers::redis_client;
+use crate::load::drivers::redis_portion::{End, Walk};
 use crate::load::id::RunId;
 use crate::load::site::Site;
 use crate::project::address::Address;
@@ -249,39 +250,23 @@ impl Redis {
         Ok(own)
     }
 
-    /// Removes the messages of a run; gives the tasks of those that were still there. It goes from the end at
-    /// which workers take messages, where each own one is found without a search through many others.
-    pub async fn purge(&self, queue: &str, run: RunId) -> Result<BTreeSet<u32>> {
-        let tail = run.tail();
+    /// Removes the messages of a run, and tells the tasks of those that were still there as they go. It goes from the
+    /// end at which workers take messages, where own ones are found soonest.
+    pub async fn purge(&self, queue: &str, run: RunId, told: &dyn Fn(u32)) -> Result<()> {
         let mut connection = self.connection.clone();
-        let mut purged = BTreeSet::new();
         for list in self.lists(queue) {
-            // Messages that stay, between the end and where the next chunk begins.
-            let mut kept = 0;
+            let mut walk = Walk::new(&list, End::Right, run);
             loop {
-                let messages = self.range(&list, -kept - CHUNK, -kept - 1).await?;
-                if messages.is_empty() {
+                let said: RedisResult<Vec<Vec<u8>>> =
+                    walk.step().query_async(&mut connection).await;
+                let said = said.map_err(|error| self.error(&error))?;
+                let Some(removed) = walk.told(&said) else {
                     break;
-                }
-                let mut own = Vec::new();
-                for message in messages.iter().rev() {
-                    own.extend(number_in(message, &tail, run).map(|number| (number, message)));
-                }
-                kept += isize::try_from(messages.len() - own.len()).unwrap_or(isize::MAX);
-                if own.is_empty() {
-                    continue;
-                }
-                let mut removing = pipe();
-                for (_, message) in &own {
-                    removing.lrem(&list, -1, *message);
-                }
-                let counts: RedisResult<Vec<u64>> = removing.query_async(&mut connection).await;
-                let counts = counts.map_err(|error| self.error(&error))?;
-                let removed = own.iter().zip(counts).filter(|(_, count)| *count > 0);
-                purged.extend(removed.map(|((number, _), _)| *number));
+                };
+                removed.into_iter().for_each(told);
             }
         }
-        Ok(purged)
+        Ok(())
     }
 
     async fn range(&self, list: &str, from: isize, to: isize) -> Result<Vec<Vec<u8>>> {

@@ -13,6 +13,7 @@ use url::Position;
 
 use super::refused;
 use crate::error::Result;
+use crate::hidden::Hidden;
 use crate::project::address::Address;
 use crate::project::workload::HttpWork;
 
@@ -24,9 +25,9 @@ pub struct Template {
     pub replica_header: Option<HeaderName>,
     method: Method,
     /// Path and query: the form that a server is asked with (RFC 9112, 3.2.1).
-    target: Uri,
+    target: Hidden<Uri>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Hidden<Bytes>,
 }
 
 impl Template {
@@ -51,16 +52,16 @@ impl Template {
             )
         })?;
         let target = address.url()[Position::BeforePath..Position::AfterQuery].parse();
-        let target = target
+        let target: Uri = target
             .map_err(|error| refused(task, &format!("`{address}` cannot be asked: {error}")))?;
         let replica_header = work.replica_header.as_deref().map(|name| named(task, name));
         Ok(Self {
             headers: headers(task, work)?,
-            body: Bytes::from(work.body.clone()),
+            body: Bytes::from(work.body.0.clone()).into(),
             replica_header: replica_header.transpose()?,
             address,
             method,
-            target,
+            target: target.into(),
         })
     }
 
@@ -71,9 +72,9 @@ impl Template {
 
     /// One more of them. Only counters go up and one small table is copied.
     pub fn request(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+        let mut request = Request::new(Full::new(self.body.0.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.clone();
+        *request.uri_mut() = self.target.0.clone();
         *request.headers_mut() = self.headers.clone();
         request
     }
@@ -82,20 +83,22 @@ impl Template {
 /// What is always said, unless the user says it otherwise.
 fn headers(task: &str, work: &HttpWork) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &work.headers {
+    for (name, value) in work.headers.iter() {
         let name = named(task, name)?;
         if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
             return Err(refused(task, &format!("`{name}` follows from the body"))
                 .hint("leave the header out"));
         }
-        // The value may be a secret, so it is not repeated.
-        let value = HeaderValue::from_str(value)
+        // The value may be a secret, so it is never repeated.
+        let mut value = HeaderValue::from_str(value)
             .map_err(|_| refused(task, &format!("the value of `{name}` is none of a header")))?;
+        value.set_sensitive(true);
         headers.append(name, value);
     }
     let url = work.url.url();
     let mut otherwise = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(name == AUTHORIZATION);
             headers.entry(name).or_insert(value);
         }
     };
@@ -133,8 +136,8 @@ mod tests {
         HttpWork {
             url: Address::parse(url).unwrap(),
             method: "GET".into(),
-            headers: Vec::new(),
-            body: String::new(),
+            headers: Vec::new().into(),
+            body: String::new().into(),
             replica_header: None,
         }
     }
@@ -170,7 +173,8 @@ mod tests {
                 ("Cookie".into(), "a=1".into()),
                 ("cookie".into(), "b=2".into()),
                 ("User-Agent".into(), "mine".into()),
-            ],
+            ]
+            .into(),
             body: "{}".into(),
             ..work("http://ann:p%40ss@nginx/")
         };
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_refused_and_secrets_are_not_repeated() {
         let header = |name: &str, value: &str| HttpWork {
-            headers: vec![(name.into(), value.into())],
+            headers: vec![(name.into(), value.into())].into(),
             ..work("http://nginx/")
         };
         let method = |method: &str| HttpWork {
@@ -243,7 +247,7 @@ mod tests {
         #[test]
         fn any_request_is_made_or_refused(path in ".*", method in ".*", name in ".*", value in ".*", body in ".*") {
             if let Ok(url) = Address::parse(&format!("http://nginx/{path}")) {
-                let written = HttpWork { url, method, headers: vec![(name.clone(), value)], body, replica_header: Some(name) };
+                let written = HttpWork { url, method, headers: vec![(name.clone(), value)].into(), body: body.into(), replica_header: Some(name) };
                 let _ = Template::of("T", &written).map(|template| template.request());
             }
         }

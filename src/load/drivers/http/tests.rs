@@ -153,8 +153,8 @@ fn work(url: &str) -> HttpWork {
     HttpWork {
         url: Address::parse(url).unwrap(),
         method: "GET".into(),
-        headers: Vec::new(),
-        body: String::new(),
+        headers: Vec::new().into(),
+        body: String::new().into(),
         replica_header: None,
     }
 }

@@ -1,41 +1,49 @@
 //! What a run leaves in its lists: counted, and removed where that is wanted.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::Value;
 
 use super::RedisList;
+use crate::duration;
 use crate::error::Result;
 use crate::load::Closed;
 use crate::load::book::Book;
 use crate::load::drivers::redis_client::Redis;
+use crate::load::drivers::redis_portion::{End, Walk};
 use crate::load::drivers::redis_wire::items;
 use crate::load::ledger::Kind;
 
-/// How long looking and removing may take.
+/// How long looking may take.
 const LIMIT: Duration = Duration::from_millis(4500);
+/// How long it may take together with removing: a list of millions is gone through.
+const PURGE_LIMIT: Duration = Duration::from_secs(20);
 /// Messages that are looked at in one go.
 const CHUNK: usize = 1000;
-const CHUNK_SIGNED: i64 = 1000;
 
 impl RedisList<'_> {
     /// Counts and, with `purge`, removes what is left.
     pub(super) async fn leave(&self, book: &Book, purge: bool) -> Closed {
-        let mut closed = Closed::default();
+        let closed = RefCell::default();
         if book.ledger().records.is_empty() {
-            return closed;
+            return closed.into_inner();
         }
-        let looking = self.look_for(book, purge, &mut closed);
-        match tokio::time::timeout(LIMIT, looking).await {
+        let looking = self.look_for(book, purge, &closed);
+        let limit = if purge { PURGE_LIMIT } else { LIMIT };
+        let looked = tokio::time::timeout(limit, looking).await;
+        let mut closed = closed.into_inner();
+        match looked {
             Ok(Ok(())) => {}
             Ok(Err(error)) => closed.warnings.push(format!(
                 "what is left in {} is not known: {error}",
                 self.names()
             )),
             Err(_) => closed.warnings.push(format!(
-                "what is left in {} is not fully known: looking took too long",
-                self.names()
+                "what is left in {} is not fully known: looking took longer than {}",
+                self.names(),
+                duration::show(limit)
             )),
         }
         closed
@@ -50,7 +58,7 @@ impl RedisList<'_> {
         names.join(" and ")
     }
 
-    async fn look_for(&self, book: &Book, purge: bool, closed: &mut Closed) -> Result<()> {
+    async fn look_for(&self, book: &Book, purge: bool, closed: &RefCell<Closed>) -> Result<()> {
         let redis = Redis::open(&self.broker, self.site).await?;
         for list in self.lists() {
             let here = || self.messages.iter().filter(|message| message.list == list);
@@ -60,17 +68,10 @@ impl RedisList<'_> {
                 .filter(|message| message.payload.contains("{id}"))
                 .map(|message| (message.kind, 0))
                 .collect();
-            if purge {
+            if purge && !found.is_empty() {
                 // First, because these are still being taken.
                 let right = here().next().is_some_and(|message| message.right);
-                let mut purged = BTreeMap::new();
-                let removed = if found.is_empty() {
-                    Ok(())
-                } else {
-                    remove(&redis, list, right, book, &mut purged).await
-                };
-                closed.purged.extend(purged);
-                removed?;
+                remove(&redis, list, right, book, closed).await?;
             }
             let length = super::length(&redis, list).await?;
             if !found.is_empty() && length > 0 {
@@ -82,6 +83,7 @@ impl RedisList<'_> {
                 let tally = book.tally(kind);
                 found.insert(kind, rest.min(u64::from(tally.in_flight())));
             }
+            let mut closed = closed.borrow_mut();
             closed.queued.extend(found);
             if purge && !nameless.is_empty() && rest > 0 {
                 closed.warnings.push(format!(
@@ -115,50 +117,29 @@ async fn count(
     }
 }
 
-/// Removes the run's own messages, beginning at the end where they were pushed: there the first match of
-/// each is near, and no worker pops from there.
+/// Removes the run's own messages, beginning at the end where they were pushed: there they are near, and no worker pops
+/// from there. Those of a portion that went are counted also where the next one fails.
 async fn remove(
     redis: &Redis<'_>,
     list: &str,
     right: bool,
     book: &Book,
-    purged: &mut BTreeMap<Kind, u64>,
+    closed: &RefCell<Closed>,
 ) -> Result<()> {
-    // So many messages at that end are somebody else's.
-    let mut start = 0_i64;
+    let end = if right { End::Right } else { End::Left };
+    let mut walk = Walk::new(list, end, book.id());
     loop {
-        let end = start + CHUNK_SIGNED - 1;
-        // Counted from the right, the last one is -1.
-        let messages = if right {
-            range(redis, list, -1 - end, -1 - start).await?
-        } else {
-            range(redis, list, start, end).await?
+        let said: Vec<Vec<u8>> = redis.ask(&walk.step()).await?;
+        let Some(removed) = walk.told(&said) else {
+            return Ok(());
         };
-        let mut chunk: Vec<&Value> = items(&messages).iter().collect();
-        if right {
-            chunk.reverse();
-        }
-        let mut removals = redis::pipe();
-        let mut kinds = Vec::new();
-        for message in &chunk {
-            if let (Some(kind), Value::BulkString(bytes)) = (own(message, book), message) {
-                let direction = if right { -1 } else { 1 };
-                removals
-                    .cmd("LREM")
-                    .arg(list)
-                    .arg(direction)
-                    .arg(&bytes[..]);
-                kinds.push(kind);
+        let mut closed = closed.borrow_mut();
+        for kind in removed.into_iter().filter_map(|task| kind_of(task, book)) {
+            match closed.purged.iter_mut().find(|(other, _)| *other == kind) {
+                Some((_, count)) => *count += 1,
+                None => closed.purged.push((kind, 1)),
             }
         }
-        let removed: Vec<u64> = redis.ask_all(&removals).await?;
-        for (kind, count) in kinds.iter().zip(&removed) {
-            *purged.entry(*kind).or_default() += count;
-        }
-        if chunk.len() < CHUNK {
-            return Ok(());
-        }
-        start += i64::try_from(chunk.len() - kinds.len()).expect("a chunk is small");
     }
 }
 
@@ -178,7 +159,10 @@ fn own(message: &Value, book: &Book) -> Option<Kind> {
     let Value::BulkString(bytes) = message else {
         return None;
     };
-    let number = book.id().find(bytes)?;
+    kind_of(book.id().find(bytes)?, book)
+}
+
+fn kind_of(task: u32, book: &Book) -> Option<Kind> {
     let ledger = book.ledger();
-    Some(ledger.records.get(number as usize)?.kind)
+    Some(ledger.records.get(task as usize)?.kind)
 }

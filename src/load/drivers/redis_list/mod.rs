@@ -16,6 +16,7 @@ use super::redis_client::{Redis, not_empty};
 use super::redis_wire::Client;
 use crate::error::{Error, Result};
 use crate::exec::LocalFuture;
+use crate::hidden::Hidden;
 use crate::load::book::{Book, Ticket};
 use crate::load::depth::Depth;
 use crate::load::ledger::Kind;
@@ -39,7 +40,7 @@ const RECENTLY: u64 = 10;
 struct Message {
     kind: Kind,
     list: String,
-    payload: String,
+    payload: Hidden<String>,
     right: bool,
 }
 

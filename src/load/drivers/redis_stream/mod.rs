@@ -22,6 +22,7 @@ use super::redis_client::{Redis, not_empty, refuse};
 use super::redis_wire::{Client, StreamId, items};
 use crate::error::{Error, Result};
 use crate::exec::LocalFuture;
+use crate::hidden::Hidden;
 use crate::load::book::{Book, Outcome, Ticket, Word};
 use crate::load::depth::Depth;
 use crate::load::ledger::{Kind, ReplicaIndex};
@@ -50,7 +51,7 @@ const COUNTED: usize = 10_000;
 struct Message {
     kind: Kind,
     queue: Queue,
-    fields: Vec<(String, String)>,
+    fields: Hidden<Vec<(String, String)>>,
 }
 
 /// The driver.
@@ -225,7 +226,7 @@ impl<'a> RedisStream<'a> {
         let id = book.task_id(ticket);
         let mut addition = redis::cmd("XADD");
         addition.arg(&message.queue.name).arg("*");
-        for (name, value) in &message.fields {
+        for (name, value) in message.fields.iter() {
             addition.arg(name).arg(value.replace("{id}", &id));
         }
         addition
