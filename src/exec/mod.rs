@@ -93,6 +93,7 @@ impl fmt::Debug for CommandSpec {
             .field("stdin", &self.stdin)
             .field("timeout", &self.timeout)
             .field("on_interrupt", &self.on_interrupt)
+            .field("names", &self.names)
             .finish()
     }
 }

@@ -410,19 +410,23 @@ impl Reach<'_> {
         }
     }
 
-    /// Marks replicas whose configuration or image changed since they were created, in the services
-    /// that are to shrink: there it decides which go first.
+    /// Marks replicas whose configuration or image changed since they were created, in the services that are to
+    /// shrink, where it decides which go first, and in those of which some do not run, where it decides whether
+    /// they are started or made anew.
     pub async fn mark_outdated(&self, project: &mut Project, wish: &Counts) -> Result<()> {
-        let shrinking: Vec<String> = wish
+        let asked: Vec<String> = wish
             .iter()
-            .filter(|(service, count)| **count < project.count(service) && **count > 0)
+            .filter(|(service, count)| {
+                let replicas = project.replicas(service);
+                let shrinks = **count < project.count(service);
+                **count > 0 && (shrinks || replicas.iter().any(Replica::can_start))
+            })
             .map(|(service, _)| service.clone())
             .collect();
-        let (Control::Containers(engine), false) = (self.engine.control(), shrinking.is_empty())
-        else {
+        let (Control::Containers(engine), false) = (self.engine.control(), asked.is_empty()) else {
             return Ok(());
         };
-        let images: Vec<CommandSpec> = shrinking
+        let images: Vec<CommandSpec> = asked
             .iter()
             .map(|service| engine.image_id(project, service))
             .collect();
@@ -442,10 +446,10 @@ impl Reach<'_> {
             let mut replicas = project.replicas(service).iter();
             replicas.any(|replica| differs(&replica.config_hash, hash))
         };
-        if shrinking.iter().any(is_other) {
+        if asked.iter().any(is_other) {
             hashes = self.resolved_hashes(engine, project.name(), hashes).await;
         }
-        for (service, image) in shrinking.iter().zip(images) {
+        for (service, image) in asked.iter().zip(images) {
             let image = image
                 .map(|output| output.stdout.trim().to_owned())
                 .unwrap_or_default();

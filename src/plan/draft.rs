@@ -10,7 +10,8 @@ pub struct Draft<'a> {
     pub service: &'a str,
     from: u32,
     to: u32,
-    /// Replicas that go before anything else: dead ones, and victims that do not run.
+    /// Replicas that go before anything else: those that no start brings up as they should be, and victims that do
+    /// not run.
     pub broken: Vec<Victim>,
     /// Victims that run, in the order in which they go.
     victims: Vec<Victim>,
@@ -27,8 +28,8 @@ impl<'a> Draft<'a> {
         let replicas = project.replicas(service);
         let from = project.count(service);
         let order = removal_order(replicas);
-        let dead = replicas.iter().filter(|replica| replica.is_dead()).count();
-        let surplus = (from.saturating_sub(to) as usize).max(dead);
+        let useless = replicas.iter().filter(|replica| replica.is_useless());
+        let surplus = (from.saturating_sub(to) as usize).max(useless.count());
         let (leaving, kept) = order.split_at(surplus);
         let victims = leaving.iter().map(|(reason, replica)| Victim {
             id: replica.id.clone(),
@@ -166,6 +167,7 @@ pub fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
         .map(|replica| {
             let reason = match replica.state {
                 State::Dead | State::Removing => Reason::Dead,
+                State::Exited | State::Created if replica.outdated => Reason::Stale,
                 State::Exited | State::Created => Reason::Exited,
                 State::Restarting => Reason::Restarting,
                 State::Running | State::Paused if replica.health == Some(Health::Unhealthy) => {
@@ -194,8 +196,46 @@ pub fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reason, removal_order};
+    use super::{Draft, Reason, removal_order};
+    use crate::project::Project;
+    use crate::project::declared::Declared;
     use crate::project::observed::{Health, Replica, State};
+
+    #[test]
+    fn what_does_not_run_and_is_outdated_is_made_anew_and_the_rest_started() {
+        let exited = |number, outdated| Replica {
+            id: format!("id-{number}"),
+            name: format!("shop-web-{number}"),
+            service: "web".into(),
+            number,
+            state: State::Exited,
+            outdated,
+            ..Replica::default()
+        };
+        let replicas = vec![exited(1, true), exited(2, false), exited(3, true)];
+        let declared = Declared::parse("services: {web: {image: a}}", "shop").unwrap();
+        let project = Project::new(declared, replicas);
+        for (to, broken, started) in [
+            (3, ["id-3", "id-1"].as_slice(), ["shop-web-2"].as_slice()),
+            (2, &["id-3", "id-1"], &["shop-web-2"]),
+            (1, &["id-3", "id-1"], &["shop-web-2"]),
+            (0, &["id-3", "id-1", "id-2"], &[]),
+        ] {
+            let draft = Draft::new(&project, "web", to);
+            let ids: Vec<&str> = draft.broken.iter().map(|one| one.id.as_str()).collect();
+            assert_eq!(
+                (ids.as_slice(), draft.to_start.as_slice()),
+                (
+                    broken,
+                    &started
+                        .iter()
+                        .map(|name| (*name).to_owned())
+                        .collect::<Vec<_>>()[..]
+                ),
+                "{to}"
+            );
+        }
+    }
 
     #[test]
     fn broken_ones_go_first_then_outdated_then_idle_then_unknown_then_busy_ones() {

@@ -66,7 +66,7 @@ pub struct Change {
     pub to: u32,
     /// Replicas that exist, do not run, and are started.
     pub restarted: u32,
-    /// Dead replicas in whose place new ones are created.
+    /// Replicas that no start brings up as they should be, in whose place new ones are created.
     pub replaced: u32,
 }
 
@@ -161,6 +161,8 @@ impl Victim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     Dead,
+    /// It does not run, and what it would run is not what the file says any more.
+    Stale,
     Exited,
     Restarting,
     Unhealthy,
@@ -178,6 +180,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dead => "dead",
+            Self::Stale => "does not run, older configuration",
             Self::Exited => "does not run",
             Self::Restarting => "keeps restarting",
             Self::Unhealthy => "unhealthy",

@@ -174,6 +174,11 @@ impl Replica {
         matches!(self.state, State::Created | State::Exited)
     }
 
+    /// Whether no start brings it up as it should be: only another one in its place does.
+    pub fn is_useless(&self) -> bool {
+        self.is_dead() || (self.can_start() && self.outdated)
+    }
+
     /// The engine could not remove it; only another removal helps.
     pub fn is_dead(&self) -> bool {
         matches!(self.state, State::Dead | State::Removing)

@@ -106,7 +106,7 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
             (true, _) => "  (nothing to do)".to_owned(),
             (false, 0) if change.replaced > 0 => format!(
                 "  ({} replaced)",
-                plural(change.replaced as usize, "dead replica")
+                plural(change.replaced as usize, "replica")
             ),
             (false, 0) => String::new(),
             (false, count) => format!(
