@@ -184,7 +184,10 @@ impl<'a> Run<'a> {
             Err(stop) => Some(self.clean_up(stop).await),
         };
         match self.patient_now().await {
-            Ok(after) => self.result(Some(&after), failure),
+            Ok(after) => {
+                let failure = failure.or_else(|| self.disproved(&after));
+                self.result(Some(&after), failure)
+            }
             // The engine went away at the very end: what is there is not known.
             Err(Stop { error, .. }) => self.result(
                 None,
@@ -196,6 +199,45 @@ impl<'a> Run<'a> {
                 })),
             ),
         }
+    }
+
+    /// What the last look shows to be otherwise than the commands said: what was removed is still there, or there
+    /// are fewer than were brought up.
+    fn disproved(&self, after: &Project) -> Option<Failure> {
+        let Control::Containers(_) = self.reach.engine.control() else {
+            return None;
+        };
+        let done = self.done.borrow();
+        let replicas = after.replicas.values().flatten();
+        let left = replicas
+            .clone()
+            .find(|replica| done.removed.contains_key(&replica.id));
+        let short = self.plan.changes.iter().find(|change| {
+            let named = &change.service;
+            after.count(named) < change.to
+        });
+        let (error, service) = match (left, short) {
+            (Some(left), _) => (
+                Error::failed(format!("`{}` was removed and is still there", left.name)).hint(
+                    format!("look at it: {}", self.reach.engine.look_at(&left.name)),
+                ),
+                left.service.clone(),
+            ),
+            (None, Some(change)) => {
+                let (service, there) = (&change.service, after.count(&change.service));
+                let wanted = change.to;
+                let message = format!("`{service}` has {there} of the {wanted} replicas wanted");
+                let error = Error::new(Kind::Changed, message);
+                (error.hint("see what runs: rscale status"), service.clone())
+            }
+            (None, None) => return None,
+        };
+        Some(Failure {
+            error,
+            service: Some(service),
+            logs: Vec::new(),
+            aftermath: Aftermath::Kept,
+        })
     }
 
     async fn perform_all(&self) -> Result<(), Stop> {

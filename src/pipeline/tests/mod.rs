@@ -4,6 +4,7 @@
 #[path = "../../../tests/support/container.rs"]
 mod container;
 mod failure;
+mod faults;
 mod interruption;
 mod order;
 mod planner;

@@ -19,7 +19,7 @@ use crate::report::json;
 use tempfile::TempDir;
 
 use super::container::{Container, running};
-use super::simulation::{Fate, Fault, Simulation};
+use super::simulation::{Fate, Fault, Simulation, Trouble};
 
 /// Where the simulated engine is, as locks are kept by it.
 const ENGINE: &str = "simulation";
@@ -99,6 +99,16 @@ impl Scenario {
     pub fn hash(self, service: &str, hash: &str) -> Self {
         self.simulation.borrow_mut().hash(service, hash);
         self
+    }
+
+    /// Has a command of the next run go wrong, the one at this place.
+    pub fn trouble(&self, at: usize, trouble: Trouble) {
+        self.simulation.borrow_mut().trouble(at, trouble);
+    }
+
+    /// How many commands there were.
+    pub fn asked(&self) -> usize {
+        self.simulation.borrow().asked()
     }
 
     pub fn log(self, name: &str, text: &str) -> Self {

@@ -49,6 +49,25 @@ pub enum Effect {
     Everything,
 }
 
+/// What goes wrong with one command, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is refused and does nothing.
+    Refuses,
+    /// It does nothing and does not end within its time.
+    Hangs,
+    /// It is killed when half of what it should do is done.
+    DiesHalfway,
+    /// It is killed when all is done, and has said nothing.
+    DiesAtTheEnd,
+    /// It does what it should and does not end within its time.
+    AnswersLate,
+    /// What it prints is no answer, and it does nothing.
+    PrintsGarbage,
+    /// The engine is away, from this command on, for so many seconds.
+    EngineAway(u64),
+}
+
 struct Simulated {
     container: Container,
     started: Option<Instant>,
@@ -67,6 +86,12 @@ pub struct Simulation {
     logs: BTreeMap<String, String>,
     began: Instant,
     made: u32,
+    /// Commands so far, and which of them goes wrong how.
+    asked: usize,
+    trouble: Option<(usize, Trouble)>,
+    away_until: Option<Instant>,
+    /// How many containers `up` may still make.
+    creations: Option<usize>,
 }
 
 type Answer = Result<CommandOutput, CommandError>;
@@ -90,6 +115,10 @@ impl Simulation {
             logs: BTreeMap::new(),
             began: Instant::now(),
             made: 0,
+            asked: 0,
+            trouble: None,
+            away_until: None,
+            creations: None,
         }
     }
 
@@ -119,6 +148,16 @@ impl Simulation {
         self.logs.insert(name.into(), text.into());
     }
 
+    /// Has one of the next commands go wrong; 0 is the next.
+    pub fn trouble(&mut self, after: usize, trouble: Trouble) {
+        self.trouble = Some((self.asked + after, trouble));
+    }
+
+    /// How many commands there were.
+    pub fn asked(&self) -> usize {
+        self.asked
+    }
+
     /// The containers as they are now, by name.
     pub fn containers(&mut self) -> Vec<Container> {
         self.age();
@@ -134,6 +173,86 @@ impl Simulation {
     /// Answers a command.
     pub fn answer(&mut self, spec: &CommandSpec) -> Answer {
         self.age();
+        let at = self.asked;
+        self.asked += 1;
+        let trouble = self.trouble.filter(|(when, _)| *when == at);
+        let line = spec.to_string();
+        if let Some((_, Trouble::EngineAway(seconds))) = trouble {
+            self.away_until = Some(Instant::now() + Duration::from_secs(seconds));
+        }
+        let away = self.away_until.is_some_and(|until| Instant::now() < until);
+        if away && !line.contains(" config") {
+            return failed(
+                &line,
+                "",
+                "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            );
+        }
+        match trouble {
+            Some((_, trouble)) => self.go_wrong(spec, trouble),
+            None => self.answer_well(spec),
+        }
+    }
+
+    fn go_wrong(&mut self, spec: &CommandSpec, trouble: Trouble) -> Answer {
+        let line = spec.to_string();
+        let killed = || {
+            Err(CommandError::Failed {
+                command: line.clone(),
+                status: "signal: 9 (SIGKILL)".into(),
+                stdout: String::new(),
+                stderr: String::new(),
+            })
+        };
+        let late = || {
+            Err(CommandError::TimedOut {
+                command: line.clone(),
+                timeout: spec.timeout,
+                stderr: String::new(),
+            })
+        };
+        match trouble {
+            Trouble::Refuses => failed(&line, "", "Error response from daemon: no"),
+            Trouble::Hangs => late(),
+            Trouble::DiesHalfway => {
+                let half = self.half(spec);
+                let _ = self.answer_well(&half);
+                self.creations = None;
+                killed()
+            }
+            Trouble::DiesAtTheEnd => {
+                let _ = self.answer_well(spec);
+                killed()
+            }
+            Trouble::AnswersLate => {
+                let _ = self.answer_well(spec);
+                late()
+            }
+            Trouble::PrintsGarbage => done("\u{1b}[2J{\"id\": 7, \u{fffd}\n}}"),
+            Trouble::EngineAway(_) => self.answer_well(spec),
+        }
+    }
+
+    /// Half of what a command should do: of its containers those in front; of `up`'s creations as many.
+    fn half(&mut self, spec: &CommandSpec) -> CommandSpec {
+        let mut half = spec.clone();
+        let ids: Vec<usize> = (0..spec.args.len())
+            .filter(|&at| {
+                self.containers
+                    .iter()
+                    .any(|one| one.container.id == spec.args[at])
+            })
+            .collect();
+        for &at in ids.iter().skip(ids.len().div_ceil(2)).rev() {
+            half.args.remove(at);
+        }
+        if spec.args.iter().any(|word| word == "up") {
+            self.creations = Some(1);
+        }
+        half
+    }
+
+    fn answer_well(&mut self, spec: &CommandSpec) -> Answer {
         let line = spec.to_string();
         let fault = self
             .faults
@@ -382,6 +501,11 @@ impl Simulation {
         }
         let mut next = numbers.last().map_or(1, |highest| highest + 1);
         while numbers.len() < wanted as usize {
+            match &mut self.creations {
+                Some(0) => return,
+                Some(left) => *left -= 1,
+                None => {}
+            }
             let mut container = Container::new(service, next, "created");
             self.made += 1;
             container.id = format!("{}-made-{}", container.name, self.made);

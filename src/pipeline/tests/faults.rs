@@ -1,0 +1,188 @@
+//! Every command of every scenario goes wrong in every way, one at a time. Afterwards what is said equals what is
+//! there, nothing that was made is left without being named, nobody else's containers were touched, and the same
+//! command again does what was asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::container::Container;
+use super::scenario::{Scenario, Story};
+use super::simulation::{Fate, Trouble};
+use crate::apply::Outcome;
+
+const SHOP: &str = "
+services:
+  db: {image: postgres}
+  web: {image: app, depends_on: {db: {condition: service_started, required: true}}}
+  worker: {image: app, x-rscale: {drain: {exec: [touch, /tmp/draining], undo: [rm, /tmp/draining]}, refresh: [{service: web, exec: [reload]}]}}
+  checked: {image: app, healthcheck: {test: [CMD, 'true']}}
+";
+
+const TROUBLES: [Trouble; 8] = [
+    Trouble::Refuses,
+    Trouble::Hangs,
+    Trouble::DiesHalfway,
+    Trouble::DiesAtTheEnd,
+    Trouble::AnswersLate,
+    Trouble::PrintsGarbage,
+    Trouble::EngineAway(5),
+    Trouble::EngineAway(600),
+];
+
+/// What is asked, of what is there.
+const SCENARIOS: [(&str, &str); 8] = [
+    ("grows", "web=3"),
+    ("shrinks", "worker=1"),
+    ("grows and shrinks", "web=3 worker=1"),
+    ("grows by many", "worker=9"),
+    ("ends", "worker=0"),
+    ("with a healthcheck", "checked=3"),
+    ("all of it", "web=2 worker=2 checked=1"),
+    ("starts what does not run", "stopped=2"),
+];
+
+fn scenario(asks: &str) -> Scenario {
+    Scenario::new(&format!("{SHOP}  stopped: {{image: app}}\n"))
+        .running("db", 1)
+        .running("web", 1)
+        .running("worker", 3)
+        .running("checked", 2)
+        .container(Container::new("stopped", 1, "exited"))
+        .container(Container::new("stopped", 2, "running"))
+        .fate(
+            "shop-checked-3",
+            Fate::Healthy(std::time::Duration::from_secs(2)),
+        )
+        .asks(asks)
+}
+
+fn wanted(asks: &str) -> BTreeMap<String, usize> {
+    let targets = asks.split(' ').filter_map(|target| target.split_once('='));
+    targets
+        .map(|(service, count)| (service.to_owned(), count.parse().unwrap()))
+        .collect()
+}
+
+fn of<'c>(containers: &'c [Container], service: &str) -> Vec<&'c Container> {
+    let of_service = containers.iter().filter(|one| one.service == service);
+    of_service.collect()
+}
+
+fn ids(containers: &[Container]) -> BTreeSet<&str> {
+    containers.iter().map(|one| one.id.as_str()).collect()
+}
+
+/// What is wrong with what was said, if anything.
+fn lies(story: &Story, wanted: &BTreeMap<String, usize>) -> Option<String> {
+    let touches = |one: &&Container| wanted.contains_key(&one.service);
+    let others = |all: &[Container]| -> Vec<String> {
+        let others = all.iter().filter(|one| !touches(one));
+        others
+            .map(|one| format!("{} {}", one.id, one.state))
+            .collect()
+    };
+    if others(&story.before) != others(&story.after) {
+        return Some("other services were touched".into());
+    }
+    if story.scaled.is_none() {
+        let same = ids(&story.before) == ids(&story.after);
+        return (!same).then(|| "it ended with an error and changed something".into());
+    }
+    let document = story.document();
+    for service in &document.services {
+        let there = of(&story.after, &service.name);
+        let running = there.iter().filter(|one| one.state == "running").count();
+        if let Some(said) = service.running.filter(|said| *said as usize != running) {
+            return Some(format!(
+                "says that {said} of {} run, {running} do",
+                service.name
+            ));
+        }
+        let before = ids(&story.before);
+        let new = there.iter().filter(|one| !before.contains(one.id.as_str()));
+        if let Some(created) = &service.created {
+            let new: BTreeSet<&String> = new.map(|one| &one.name).collect();
+            if new != created.iter().collect() {
+                return Some(format!("names {created:?} as made, and {new:?} are there"));
+            }
+        }
+        let had = of(&story.before, &service.name);
+        let ran = |all: &[&Container]| all.iter().filter(|one| one.state == "running").count();
+        match document.outcome {
+            Outcome::Scaled | Outcome::Unchanged
+                if running != wanted[&service.name] || there.len() != running =>
+            {
+                return Some(format!("{} is not what was asked for", service.name));
+            }
+            Outcome::RolledBack if there.len() != had.len() || running < ran(&had) => {
+                return Some(format!("{} is not what it was", service.name));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_command_goes_wrong_the_truth_is_said_and_the_next_run_gets_there() {
+    let mut table = String::new();
+    let (mut wrong, mut trials) = (Vec::new(), 0);
+    for (name, asks) in SCENARIOS {
+        let wanted = wanted(asks);
+        let quiet = scenario(asks);
+        let story = quiet.run().await;
+        assert_eq!(lies(&story, &wanted), None, "{name}: {}", story.told());
+        assert_eq!(story.scaled().outcome(), Outcome::Scaled, "{name}");
+        let commands = quiet.asked();
+        for trouble in TROUBLES {
+            let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
+            for at in 0..commands {
+                trials += 1;
+                let troubled = scenario(asks);
+                troubled.trouble(at, trouble);
+                let story = troubled.run().await;
+                let outcome = match &story.scaled {
+                    Some(scaled) => scaled.outcome().to_string(),
+                    None => "error".into(),
+                };
+                *outcomes.entry(outcome).or_default() += 1;
+                let place = || {
+                    let told = story.scaled.as_ref().map(|_| story.told());
+                    format!(
+                        "{name} ({asks}), command {at} {trouble:?}:\n{}",
+                        told.unwrap_or_else(|| format!("{:?}", story.error))
+                    )
+                };
+                if let Some(lie) = lies(&story, &wanted) {
+                    wrong.push(format!("{lie}: {}", place()));
+                }
+                tokio::time::sleep(std::time::Duration::from_secs(1000)).await;
+                let again = troubled.run().await;
+                let there = again.scaled.is_some()
+                    && matches!(
+                        again.scaled().outcome(),
+                        Outcome::Scaled | Outcome::Unchanged
+                    );
+                if !there {
+                    wrong.push(format!("the next run does not get there: {}", place()));
+                } else if let Some(lie) = lies(&again, &wanted) {
+                    wrong.push(format!("the next run: {lie}: {}", place()));
+                }
+            }
+            let _ = writeln!(table, "{name:26} {trouble:?}: {outcomes:?}");
+        }
+    }
+    println_for_people(&format!("{table}{trials} trials"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {trials}:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(12)].join("\n\n")
+    );
+}
+
+/// The table, for who runs it with `--nocapture`.
+#[expect(clippy::print_stdout)]
+fn println_for_people(text: &str) {
+    println!("{text}");
+}
