@@ -50,6 +50,12 @@ impl Announced {
         }
     }
 
+    /// A container of this name has come: another one that gets it later is somebody else's.
+    fn meet(&mut self, name: &str) {
+        self.making.remove(name);
+        self.expected.remove(name);
+    }
+
     /// Whether one of these may still come.
     pub(super) fn may_come(&self, seen: impl Fn(&str) -> bool) -> bool {
         let names = if self.tells {
@@ -202,6 +208,9 @@ impl Run<'_> {
         drop(announced);
         if made.is_empty() {
             return;
+        }
+        for one in &made {
+            self.announced.borrow_mut().meet(&one.name);
         }
         if self.rolling_back.get() && self.restoring.get() {
             // They stay: they are in the place of what was removed.

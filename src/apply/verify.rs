@@ -26,10 +26,18 @@ const BEFORE_THE_END: Duration = Duration::from_millis(2500);
 struct Looking<'c> {
     counts: &'c Counts,
     began: Instant,
-    /// The replicas whose vitals are asked for, by service; none before the first look.
-    replicas: BTreeMap<String, Vec<Replica>>,
+    /// The replicas whose vitals are asked for, by service, and how many of them are wanted; none before the first
+    /// look.
+    replicas: BTreeMap<String, (u32, Vec<Replica>)>,
     /// Use of the processor in percent of one core, measured since the last look.
     usage: BTreeMap<String, f64>,
+}
+
+impl Looking<'_> {
+    fn ids(&self) -> Vec<&str> {
+        let replicas = self.replicas.values().flat_map(|(_, replicas)| replicas);
+        replicas.map(|replica| replica.id.as_str()).collect()
+    }
 }
 
 impl Run<'_> {
@@ -117,41 +125,53 @@ impl Run<'_> {
             let (now, ()) = tokio::join!(self.now(), self.ask_the_time());
             looking.replicas = self.ours(&now?, looking.counts);
         }
-        let ids: Vec<&str> = looking.replicas.values().flatten().map(id).collect();
+        let ids = looking.ids();
         let mut vitals = self.vitals(&ids).await?;
         if vitals.len() < ids.len() {
             let now = self.now().await?;
             looking.replicas = self.ours(&now, looking.counts);
-            let ids: Vec<&str> = looking.replicas.values().flatten().map(id).collect();
-            vitals = self.vitals(&ids).await?;
+            vitals = self.vitals(&looking.ids()).await?;
         }
         let seen = |replica: &Replica| {
             let vitals = vitals.get(&replica.id)?;
             let usage = looking.usage.get(&replica.id).copied();
             Some(self.seen(replica, vitals, usage))
         };
-        let services = looking.counts.iter().map(|(service, &wanted)| {
-            let replicas = looking.replicas.get(service).into_iter().flatten();
-            let seen = ServiceSeen {
-                wanted,
-                replicas: replicas.filter_map(seen).collect(),
-                ..ServiceSeen::default()
-            };
-            (service.clone(), seen)
-        });
+        let services = looking
+            .replicas
+            .iter()
+            .map(|(service, (wanted, replicas))| {
+                let seen = ServiceSeen {
+                    wanted: *wanted,
+                    replicas: replicas.iter().filter_map(seen).collect(),
+                    ..ServiceSeen::default()
+                };
+                (service.clone(), seen)
+            });
         let services = services.collect();
         looking.usage.clear();
         Ok(services)
     }
 
-    /// The replicas that are this run's to verify. What somebody else made meanwhile is told of and left alone.
-    fn ours(&self, now: &Project, counts: &Counts) -> BTreeMap<String, Vec<Replica>> {
-        let of_service = counts.keys().map(|service| {
+    /// The replicas that are this run's to verify, and how many of them are wanted. What somebody else made meanwhile
+    /// is told of and left alone; it counts, but is nobody's to vouch for.
+    fn ours(&self, now: &Project, counts: &Counts) -> BTreeMap<String, (u32, Vec<Replica>)> {
+        let of_service = counts.iter().map(|(service, wanted)| {
             let replicas = now.replicas(service).iter();
             let (ours, strangers): (Vec<&Replica>, Vec<&Replica>) =
                 replicas.partition(|replica| !self.is_strange(replica));
             self.note_strangers(service, &strangers);
-            (service.clone(), ours.into_iter().cloned().collect())
+            let others = u32::try_from(strangers.len()).unwrap_or(u32::MAX);
+            let there = u32::try_from(ours.len()).unwrap_or(u32::MAX);
+            let wanted = if others > 0 {
+                wanted.saturating_sub(others).max(there.min(*wanted))
+            } else {
+                *wanted
+            };
+            (
+                service.clone(),
+                (wanted, ours.into_iter().cloned().collect()),
+            )
         });
         of_service.collect()
     }
@@ -240,10 +260,6 @@ fn kept(now: &Project, service: &str, wanted: u32) -> ServiceSeen {
             .map(Seen::listed)
             .collect(),
     }
-}
-
-fn id(replica: &Replica) -> &str {
-    &replica.id
 }
 
 fn stop(fault: Fault) -> Stop {

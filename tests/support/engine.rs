@@ -269,6 +269,8 @@ impl Project {
             }
         }
         command.env("RSCALE_LOCK_DIR", self.root.path().join("locks"));
+        // By itself rscale watches replicas of which nothing is known for longer; that has tests of its own.
+        command.env("RSCALE_STABLE", "1s");
         if let Some(path) = &self.compose {
             command.env("RSCALE_COMPOSE", path);
         }

@@ -7,6 +7,7 @@ mod failure;
 mod faults;
 mod interruption;
 mod order;
+mod others;
 mod planner;
 mod policy;
 mod scenario;

@@ -19,7 +19,7 @@ use crate::report::json;
 use tempfile::TempDir;
 
 use super::container::{Container, running};
-use super::simulation::{Fate, Fault, Simulation, Trouble};
+use super::simulation::{Fate, Fault, Other, Simulation, Trouble};
 
 /// Where the simulated engine is, as locks are kept by it.
 const ENGINE: &str = "simulation";
@@ -104,6 +104,16 @@ impl Scenario {
     /// Has a command of the next run go wrong, the one at this place.
     pub fn trouble(&self, at: usize, trouble: Trouble) {
         self.simulation.borrow_mut().trouble(at, trouble);
+    }
+
+    /// Has somebody else do something before a command of the next run.
+    pub fn other(&self, at: usize, other: Other) {
+        self.simulation.borrow_mut().other(at, other);
+    }
+
+    /// What was done to containers of others.
+    pub fn harm(&self) -> Vec<String> {
+        self.simulation.borrow().harm()
     }
 
     /// How many commands there were.

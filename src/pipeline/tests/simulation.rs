@@ -4,7 +4,7 @@
 //!
 //! Time is tokio's, so that under a paused clock health and crashes come when they are due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::exec::{CommandError, CommandOutput, CommandSpec};
@@ -68,6 +68,17 @@ pub enum Trouble {
     EngineAway(u64),
 }
 
+/// What somebody else does to the project meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// One more replica of the service at this place is made and started.
+    Makes(usize),
+    /// A replica is replaced by another one of its name.
+    Recreates(usize, usize),
+    /// A replica is removed.
+    Removes(usize, usize),
+}
+
 struct Simulated {
     container: Container,
     started: Option<Instant>,
@@ -92,6 +103,13 @@ pub struct Simulation {
     away_until: Option<Instant>,
     /// How many containers `up` may still make.
     creations: Option<usize>,
+    /// What others do, and before which command.
+    others: Vec<(usize, Other)>,
+    after_up: bool,
+    /// Ids of the containers that others made and that are theirs to remove.
+    theirs: BTreeSet<String>,
+    /// What was done to those.
+    harm: Vec<String>,
 }
 
 type Answer = Result<CommandOutput, CommandError>;
@@ -119,6 +137,10 @@ impl Simulation {
             trouble: None,
             away_until: None,
             creations: None,
+            others: Vec::new(),
+            after_up: false,
+            theirs: BTreeSet::new(),
+            harm: Vec::new(),
         }
     }
 
@@ -153,6 +175,64 @@ impl Simulation {
         self.trouble = Some((self.asked + after, trouble));
     }
 
+    /// Has somebody else do something before one of the next commands; 0 is the next.
+    pub fn other(&mut self, after: usize, other: Other) {
+        self.others.push((self.asked + after, other));
+    }
+
+    /// What was done to containers of others, and which of those are gone.
+    pub fn harm(&self) -> Vec<String> {
+        let there = |id: &&String| self.containers.iter().any(|one| one.container.id == **id);
+        let gone = self.theirs.iter().filter(|id| !there(id));
+        let gone = gone.map(|id| format!("{id} is gone"));
+        self.harm.iter().cloned().chain(gone).collect()
+    }
+
+    fn act(&mut self, other: Other) {
+        let services: Vec<String> = self.declared.services.keys().cloned().collect();
+        let of = |place: usize| services[place % services.len()].clone();
+        match other {
+            Other::Makes(place) => {
+                let service = of(place);
+                let next = self.numbers(&service).last().map_or(1, |number| number + 1);
+                self.make_for_others(&service, next);
+            }
+            Other::Recreates(place, nth) => {
+                let service = of(place);
+                if let Some(number) = self.remove_for_others(&service, nth) {
+                    self.make_for_others(&service, number);
+                }
+            }
+            Other::Removes(place, nth) => {
+                self.remove_for_others(&of(place), nth);
+            }
+        }
+    }
+
+    fn make_for_others(&mut self, service: &str, number: u32) {
+        let mut container = Container::new(service, number, "running");
+        self.made += 1;
+        container.id = format!("{}-theirs-{}", container.name, self.made);
+        self.theirs.insert(container.id.clone());
+        self.containers.push(Simulated {
+            container,
+            started: Some(Instant::now()),
+        });
+    }
+
+    fn remove_for_others(&mut self, service: &str, nth: usize) -> Option<u32> {
+        let numbers = self.numbers(service);
+        let number = *numbers.get(nth % numbers.len().max(1))?;
+        self.containers.retain(|one| {
+            let goes = one.container.service == service && one.container.number == number;
+            if goes {
+                self.theirs.remove(&one.container.id);
+            }
+            !goes
+        });
+        Some(number)
+    }
+
     /// How many commands there were.
     pub fn asked(&self) -> usize {
         self.asked
@@ -177,6 +257,19 @@ impl Simulation {
         self.asked += 1;
         let trouble = self.trouble.filter(|(when, _)| *when == at);
         let line = spec.to_string();
+        // Nobody comes between the look before an `up`, the `up` and the look after it: that Compose goes by what it finds,
+        // and tells names and not ids, cannot be helped.
+        let after_up = std::mem::replace(&mut self.after_up, line.contains(" up "));
+        if !self.after_up && !after_up {
+            let (due, later) = std::mem::take(&mut self.others)
+                .into_iter()
+                .partition(|(when, _)| *when <= at);
+            self.others = later;
+            let due: Vec<(usize, Other)> = due;
+            for (_, other) in due {
+                self.act(other);
+            }
+        }
         if let Some((_, Trouble::EngineAway(seconds))) = trouble {
             self.away_until = Some(Instant::now() + Duration::from_secs(seconds));
         }
@@ -495,6 +588,12 @@ impl Simulation {
         while numbers.len() > wanted as usize {
             // Compose goes by number alone, whatever the state.
             let highest = numbers.pop().expect("there are more than wanted");
+            let mut all = self.containers.iter().map(|one| &one.container);
+            if let Some(one) = all.find(|one| one.service == service && one.number == highest)
+                && self.theirs.contains(&one.id)
+            {
+                self.harm.push(format!("`up` takes {} away", one.id));
+            }
             self.containers.retain(|one| {
                 !(one.container.service == service && one.container.number == highest)
             });
@@ -591,6 +690,9 @@ impl Simulation {
             let outcome = match self.by_id(id) {
                 Some(one) => {
                     let name = one.container.name.clone();
+                    if self.theirs.contains(*id) {
+                        self.harm.push(format!("`{line}` meets {id}"));
+                    }
                     act(self, &name)
                 }
                 None => Err(format!(
