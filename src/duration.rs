@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::time::Instant;
 
-/// Reads a duration as Compose and people write it: `90s`, `1m30s`, `500ms`, `1.5s`.
+/// What every longer duration is taken for: a hundred years, so that no sum of a few of them overflows.
+pub const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Reads a duration as Compose and people write it: `90s`, `1m30s`, `500ms`, `1.5s`. More than [`LONGEST`] is
+/// taken for that.
 ///
 /// # Errors
 /// What is wrong, as a fragment; a bare number has no unit, and a negative duration is none.
@@ -14,7 +19,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .trim()
         .parse()
         .map_err(|_| format!("`{text}` is not {wanted}"))?;
-    Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; wanted {wanted}"))
+    Duration::try_from(signed)
+        .map(|duration| duration.min(LONGEST))
+        .map_err(|_| format!("`{text}` is negative; wanted {wanted}"))
+}
+
+/// The time that is so much later; for more than [`LONGEST`] as much as that.
+pub fn later(time: Instant, by: Duration) -> Instant {
+    time + by.min(LONGEST)
 }
 
 /// Prints a duration for people: `850ms`, `1.4s`, `12s`, `1m30s`, `2h5m`.
@@ -45,7 +57,23 @@ pub fn exact(duration: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{exact, parse, show};
+    use tokio::time::Instant;
+
+    use super::{LONGEST, exact, later, parse, show};
+
+    /// `Instant + Duration` used to panic in the middle of a scale.
+    #[test]
+    fn no_duration_is_too_long_for_a_clock() {
+        let longest = parse("9223372036854775807s").unwrap();
+        assert_eq!(longest, LONGEST);
+        let now = Instant::now();
+        assert!(now + longest + longest > now);
+        assert_eq!(later(now, Duration::MAX), now + LONGEST);
+        assert_eq!(
+            later(now, Duration::from_secs(1)),
+            now + Duration::from_secs(1)
+        );
+    }
 
     #[test]
     fn prints_durations_exactly() {

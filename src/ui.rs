@@ -52,6 +52,13 @@ pub struct Ui {
     paint_stderr: bool,
     bars: Option<MultiProgress>,
     by_service: RefCell<BTreeMap<String, ProgressBar>>,
+    /// Why a result could not be printed.
+    lost: RefCell<Option<String>>,
+}
+
+/// That a result could not be printed.
+pub fn not_written(why: &io::Error) -> String {
+    format!("the result could not be written: {why}")
 }
 
 impl Ui {
@@ -78,6 +85,7 @@ impl Ui {
             paint_stderr,
             bars,
             by_service: RefCell::default(),
+            lost: RefCell::default(),
         }
     }
 
@@ -112,8 +120,7 @@ impl Ui {
         io::stdout().is_terminal() && self.format == Format::Text
     }
 
-    /// Prints a result. A reader that went away is no failure: what runs is finished all the same, and
-    /// the exit code says how.
+    /// Prints a result. What runs is finished all the same where that fails, see [`Self::lost`].
     pub fn data(&self, text: &str) {
         let text = match self.format {
             Format::Text => plain::lines(text, self.paint_stdout),
@@ -125,14 +132,28 @@ impl Ui {
     fn write(&self, text: &str) {
         self.clear_bars();
         let mut stdout = io::stdout().lock();
-        let _ = stdout
+        let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
+        match written {
+            // A reader that went away is no failure: the exit code says how the run ended.
+            Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
+                self.lost.replace(Some(not_written(&why)));
+            }
+            _ => {}
+        }
+    }
+
+    /// That a result could not be printed, as on a disk that is full.
+    pub fn lost(&self) -> Option<Error> {
+        self.lost.borrow().as_ref().map(Error::failed)
     }
 
     /// Whether anybody still reads results: a pipe has lost its reader when its end reports an error.
-    #[expect(clippy::unused_self, reason = "who asks has a Ui, not a stream")]
     pub fn has_reader(&self) -> bool {
+        if self.lost.borrow().is_some() {
+            return false;
+        }
         #[cfg(unix)]
         {
             use rustix::event::{PollFd, PollFlags, Timespec, poll};

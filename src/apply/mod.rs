@@ -304,9 +304,10 @@ impl<'a> Run<'a> {
         Ok(BTreeMap::new())
     }
 
-    /// Whether an interruption is to be answered. Once it is, it changes nothing more.
+    /// Whether an interruption is to be answered. Once it is, only another one changes anything.
     fn is_stopped(&self) -> bool {
-        self.reach.executor.interrupted() && !self.rolling_back.get()
+        let interruption = self.reach.executor.interruption();
+        interruption.ends_waiting(self.rolling_back.get())
     }
 
     /// Takes down what is done, or about to be.

@@ -19,6 +19,8 @@ use crate::exec::process::ProcessExecutor;
 use crate::ui::{Color, Format, Ui};
 use session::Session;
 
+pub use crate::ui::not_written;
+
 /// Runs what was typed and says how it ended.
 pub async fn run(cli: Cli, matches: &ArgMatches) -> Exit {
     let ui = ui_of(&cli.general);
@@ -27,10 +29,22 @@ pub async fn run(cli: Cli, matches: &ArgMatches) -> Exit {
         None => dispatch(cli, &ui).await,
     };
     ui.clear_bars();
-    outcome.unwrap_or_else(|error| {
+    let exit = outcome.unwrap_or_else(|error| {
         ui.error(&error);
         error.exit()
-    })
+    });
+    match (ui.lost(), exit) {
+        (None, exit) => exit,
+        (Some(error), exit) => {
+            ui.error(&error);
+            // What went wrong before is the more important.
+            if exit == Exit::Done {
+                Exit::Failed
+            } else {
+                exit
+            }
+        }
+    }
 }
 
 fn ui_of(args: &GeneralArgs) -> Ui {
@@ -54,9 +68,12 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Exit, Error> {
         Some(Command::Reference(args)) => return Ok(reference::run(args.what, ui)),
         command => command,
     };
-    let executor = ProcessExecutor::listening().map_err(|error| {
-        Error::failed(format!("signals cannot be listened for: {error}")).because(error)
-    })?;
+    let note = |note: &str| ui.note(note);
+    let executor = ProcessExecutor::listening()
+        .map_err(|error| {
+            Error::failed(format!("signals cannot be listened for: {error}")).because(error)
+        })?
+        .noting(&note);
     let session = |project| Session::new(project, &executor, ui);
     match command {
         None => {

@@ -209,12 +209,8 @@ fn print_failure(ui: &Ui, failure: &Failure) {
 
 /// This run as it was typed, for whoever has to wait for it.
 fn command_line() -> String {
-    let words = std::env::args().enumerate().map(|(index, word)| {
-        if index == 0 {
-            "rscale".to_owned()
-        } else {
-            word
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
+    let words = std::env::args_os().skip(1);
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = ["rscale".to_owned()].into_iter().chain(words).collect();
+    words.join(" ")
 }

@@ -1,5 +1,6 @@
 //! What every command that asks Docker something shares: which Compose, which project, which executor.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::cli::{self, ProjectArgs};
@@ -222,24 +223,23 @@ async fn find_compose(
 }
 
 /// The project options, spelled for Compose.
-fn project_options(args: &ProjectArgs) -> Vec<String> {
-    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+fn project_options(args: &ProjectArgs) -> Vec<OsString> {
     let mut options = Vec::new();
-    let mut push = |flag: &str, value: String| options.extend([flag.to_owned(), value]);
+    let mut push = |flag: &str, value: &OsStr| options.extend([flag.into(), value.to_owned()]);
     for file in &args.file {
-        push("--file", text(file));
+        push("--file", file.as_ref());
     }
     if let Some(name) = &args.project_name {
-        push("--project-name", name.clone());
+        push("--project-name", name.as_ref());
     }
     if let Some(folder) = &args.project_directory {
-        push("--project-directory", text(folder));
+        push("--project-directory", folder.as_ref());
     }
     for profile in &args.profile {
-        push("--profile", profile.clone());
+        push("--profile", profile.as_ref());
     }
     for file in &args.env_file {
-        push("--env-file", text(file));
+        push("--env-file", file.as_ref());
     }
     options
 }
@@ -292,7 +292,7 @@ mod tests {
             profile: vec!["debug".into()],
             ..ProjectArgs::default()
         };
-        let options = project_options(&args).join(" ");
+        let options = project_options(&args).join(" ".as_ref());
         assert_eq!(
             options,
             "--file a.yaml --file b.yaml --project-name shop --profile debug"

@@ -3,6 +3,7 @@
 //! docs/compose-semantics.md tells the whole story; the reasons beside the flags here are its short form.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub struct Compose {
     pub command: Vec<String>,
     pub generation: Generation,
     /// The project options of the command line, passed on as they were typed.
-    pub project_options: Vec<String>,
+    pub project_options: Vec<OsString>,
 }
 
 impl Compose {
@@ -87,10 +88,10 @@ impl Compose {
         args: impl IntoIterator<Item = &'a str>,
         timeout: Duration,
     ) -> CommandSpec {
-        let mut words: Vec<String> = self.command[1..].to_vec();
+        let mut words: Vec<OsString> = self.command[1..].iter().map(Into::into).collect();
         words.extend(self.project_options.iter().cloned());
-        words.extend(extra_options.iter().map(ToString::to_string));
-        words.extend(args.into_iter().map(str::to_owned));
+        words.extend(extra_options.iter().map(Into::into));
+        words.extend(args.into_iter().map(Into::into));
         let mut spec = CommandSpec::new(&self.command[0], words, timeout);
         for (name, value) in [
             // Plain lines, on stderr, whatever the terminal and the .env file say.
@@ -461,7 +462,7 @@ pub(super) fn exec(container: &Handle, hook: &Hook, timeout: Duration) -> Comman
     let mut spec = CommandSpec::new("docker", args, timeout)
         .of(std::slice::from_ref(container))
         .on_interrupt(OnInterrupt::Finish);
-    spec.args.extend(hook.command.iter().cloned());
+    spec.args.extend(hook.command.iter().map(Into::into));
     let given = given.into_iter();
     spec.env
         .extend(given.map(|(name, value)| (name.clone(), value.clone())));

@@ -1,9 +1,10 @@
 //! How a command of the user's is run at a place: on this machine, or in a service.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::exec::CommandSpec;
+use crate::exec::{CommandSpec, Environment, OnInterrupt};
 use crate::project::observed::Handle;
 
 /// The words before a command and behind its options; made by an [`super::Engine`].
@@ -35,15 +36,16 @@ impl Launcher {
     ) -> CommandSpec {
         let options = || {
             let pairs = environment.iter();
-            pairs.flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")])
+            pairs.flat_map(|(name, value)| ["--env".into(), format!("{name}={value}").into()])
         };
-        let words = words.iter().cloned();
+        let program = words.first();
+        let words = words.iter().map(OsString::from);
         let mut command = match self {
             Self::Local(spec) => {
                 let mut spec = spec.clone();
-                let mut words = words;
-                spec.program = words.next().unwrap_or_default();
-                spec.args = words.collect();
+                spec.program = program.cloned().unwrap_or_default();
+                spec.args = words.skip(1).collect();
+                spec.environment = Environment::Inherited;
                 spec.env.extend(environment.clone());
                 spec
             }
@@ -58,23 +60,23 @@ impl Launcher {
                 let mut spec = spec.clone();
                 if !environment.is_empty() {
                     let pairs = environment.iter();
-                    spec.args.push("env".to_owned());
+                    spec.args.push("env".into());
                     spec.args
-                        .extend(pairs.map(|(name, value)| format!("{name}={value}")));
+                        .extend(pairs.map(|(name, value)| format!("{name}={value}").into()));
                 }
                 spec.args.extend(words);
                 spec
             }
             Self::Run { spec, service, .. } => {
                 let mut spec = spec.clone();
-                spec.args.extend(["--name".to_owned(), name.to_owned()]);
-                spec.args.extend(options().chain([service.clone()]));
+                spec.args.extend(["--name".into(), name.into()]);
+                spec.args.extend(options().chain([service.into()]));
                 spec.args.extend(words);
                 spec
             }
         };
         command.timeout = timeout;
-        command
+        command.on_interrupt(OnInterrupt::End)
     }
 
     /// Removes containers of commands that did not end; `None` where there are none.
@@ -83,7 +85,7 @@ impl Launcher {
             return None;
         };
         let mut removal = removal.clone();
-        removal.args.extend(names.iter().cloned());
+        removal.args.extend(names.iter().map(Into::into));
         (!names.is_empty()).then_some(removal)
     }
 }
@@ -96,7 +98,7 @@ mod tests {
 
     use crate::engine::Engine;
     use crate::engine::compose::{Compose, Generation};
-    use crate::exec::CommandSpec;
+    use crate::exec::{CommandSpec, Environment};
     use crate::project::observed::Handle;
     use crate::project::workload::Place;
 
@@ -104,7 +106,7 @@ mod tests {
         Compose {
             command: vec!["docker".into(), "compose".into()],
             generation: Generation::V2,
-            project_options: options.iter().map(ToString::to_string).collect(),
+            project_options: options.iter().map(Into::into).collect(),
         }
     }
 
@@ -132,6 +134,11 @@ mod tests {
         let local = command(&Place::Local, &[]);
         assert_eq!(local.to_string(), "./bench 'a b'");
         assert_eq!((local.env["RSCALE_COUNT"].as_str(), local.cwd), ("9", None));
+        // What is measured must not be changed by what suits docker.
+        assert_eq!(local.environment, Environment::Inherited);
+        for spec in [&exec, &run] {
+            assert_eq!(spec.environment, Environment::Client);
+        }
         for spec in [exec, run] {
             assert_eq!(spec.timeout, Duration::from_secs(7));
         }

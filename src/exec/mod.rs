@@ -1,15 +1,20 @@
 //! Running other programs: what to run is data ([`CommandSpec`]), an [`Executor`] runs it.
 
+mod group;
 pub mod host;
+mod interruption;
 pub mod process;
+mod reading;
 #[cfg(test)]
 pub mod recording;
+mod signals;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -21,8 +26,10 @@ use crate::project::observed::Handle;
 #[derive(Clone, PartialEq, Eq)]
 pub struct CommandSpec {
     pub program: String,
-    pub args: Vec<String>,
-    /// Set on top of the inherited environment. Values may be secrets: only their names are ever shown.
+    /// Paths need not be UTF-8.
+    pub args: Vec<OsString>,
+    pub environment: Environment,
+    /// Set on top of that environment. Values may be secrets: only their names are ever shown.
     pub env: BTreeMap<String, String>,
     pub cwd: Option<PathBuf>,
     /// What it reads on stdin; nothing unless said otherwise.
@@ -34,19 +41,55 @@ pub struct CommandSpec {
     pub names: BTreeMap<String, String>,
 }
 
-/// What becomes of a running command when rscale is interrupted.
+/// The environment that a command begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// A client of an engine (docker, Compose, kubectl): rscale's own, and what makes its words plain and its
+    /// start fast.
+    Client,
+    /// A command of the user's: rscale's own as it is.
+    Inherited,
+}
+
+/// What becomes of a running command when rscale is interrupted for the first time. All of them are ended by
+/// the second, and keep their time limits until then. What starts after the first (the roll-back) is left
+/// alone until the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnInterrupt {
     /// It only reads: ended at once.
     Kill,
+    /// It is work of the user's that nothing depends on: ended at once.
+    End,
     /// It changes something and is short: left to end.
     Finish,
     /// It changes something and may be long (pulls, builds): asked to end after a moment.
     Ask,
 }
 
+/// How often rscale was told to stop: Ctrl-C, SIGTERM, SIGHUP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interruption {
+    Never,
+    /// No new steps; what runs is let to finish, or rolled back.
+    Once,
+    /// Nothing is waited for and nothing changed any more. What is left may be looked at: commands that only
+    /// read start for five seconds more, all others end as interrupted at once.
+    Twice,
+}
+
+impl Interruption {
+    /// Whether waiting ends: at the first interruption, or in a roll-back, which answers it, at the second.
+    pub fn ends_waiting(self, rolling_back: bool) -> bool {
+        self > if rolling_back {
+            Self::Once
+        } else {
+            Self::Never
+        }
+    }
+}
+
 impl CommandSpec {
-    pub fn new<A: Into<String>>(
+    pub fn new<A: Into<OsString>>(
         program: impl Into<String>,
         args: impl IntoIterator<Item = A>,
         timeout: Duration,
@@ -54,6 +97,7 @@ impl CommandSpec {
         Self {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
+            environment: Environment::Client,
             env: BTreeMap::new(),
             cwd: None,
             stdin: None,
@@ -67,7 +111,7 @@ impl CommandSpec {
     #[must_use]
     pub fn of(mut self, containers: &[Handle]) -> Self {
         for Handle { id, name } in containers {
-            self.args.push(id.clone());
+            self.args.push(id.into());
             if id != name {
                 self.names.insert(id.clone(), name.clone());
             }
@@ -80,6 +124,16 @@ impl CommandSpec {
         self.on_interrupt = what;
         self
     }
+
+    /// Its program and the first words that say what it does: `docker ps`.
+    fn name(&self) -> String {
+        let words = self.args.iter().map(|word| word.to_string_lossy());
+        let words = words.take_while(|word| !word.starts_with('-')).take(2);
+        let program = Path::new(&self.program).file_name();
+        let program = program.unwrap_or_default().to_string_lossy();
+        let words: Vec<Cow<'_, str>> = [program].into_iter().chain(words).collect();
+        words.join(" ")
+    }
 }
 
 impl fmt::Debug for CommandSpec {
@@ -88,6 +142,7 @@ impl fmt::Debug for CommandSpec {
         f.debug_struct("CommandSpec")
             .field("program", &self.program)
             .field("args", &self.args)
+            .field("environment", &self.environment)
             .field("env", &env)
             .field("cwd", &self.cwd)
             .field("stdin", &self.stdin)
@@ -103,7 +158,8 @@ impl fmt::Display for CommandSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quoted(&self.program))?;
         self.args.iter().try_for_each(|word| {
-            let shown = self.names.get(word).unwrap_or(word);
+            let word = word.to_string_lossy();
+            let shown = self.names.get(&*word).map_or(&*word, String::as_str);
             write!(f, " {}", quoted(shown))
         })
     }
@@ -216,11 +272,23 @@ pub trait Executor {
         on_line: OnLine<'a>,
     ) -> LocalFuture<'a, Result<CommandOutput, CommandError>>;
 
-    /// Whether Ctrl-C or SIGTERM arrived.
-    fn interrupted(&self) -> bool;
+    /// How often rscale was interrupted; it never becomes less.
+    fn interruption(&self) -> Interruption;
 
-    /// Waits for a while, or until rscale is interrupted.
+    /// Whether rscale was interrupted at all.
+    fn interrupted(&self) -> bool {
+        self.interruption() > Interruption::Never
+    }
+
+    /// Waits for a while, or until rscale is interrupted once more. After a second interruption hardly at all.
     fn pause(&self, duration: Duration) -> LocalFuture<'_, ()>;
+}
+
+/// Waits until rscale was interrupted so often.
+pub async fn until(executor: &dyn Executor, interruption: Interruption) {
+    while executor.interruption() < interruption {
+        executor.pause(Duration::from_secs(3600)).await;
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! The fake executor of the tests: answers from a function and records what was asked.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{CommandError, CommandOutput, CommandSpec, Executor, LocalFuture, OnLine};
+use super::interruption::{AT_ONCE, Interruptions};
+use super::{
+    CommandError, CommandOutput, CommandSpec, Executor, Interruption, LocalFuture, OnLine,
+};
 
 type Answer = Result<CommandOutput, CommandError>;
 
@@ -11,8 +15,9 @@ type Answer = Result<CommandOutput, CommandError>;
 pub struct RecordingExecutor {
     answer: Box<dyn Fn(&CommandSpec) -> Answer>,
     commands: RefCell<Vec<CommandSpec>>,
-    interrupted: Cell<bool>,
-    interrupt_before: Cell<Option<&'static str>>,
+    interruptions: Interruptions,
+    /// Where the next ones come, the first at the front.
+    interrupt_before: RefCell<VecDeque<&'static str>>,
 }
 
 impl std::fmt::Debug for RecordingExecutor {
@@ -28,8 +33,8 @@ impl RecordingExecutor {
         Self {
             answer: Box::new(answer),
             commands: RefCell::default(),
-            interrupted: Cell::new(false),
-            interrupt_before: Cell::new(None),
+            interruptions: Interruptions::default(),
+            interrupt_before: RefCell::default(),
         }
     }
 
@@ -43,23 +48,47 @@ impl RecordingExecutor {
         })
     }
 
-    /// Behaves as if Ctrl-C came just before the first command whose line contains `needle` ends.
+    /// Behaves as if Ctrl-C came just before the first command whose line contains `needle` ends. Said again, it
+    /// comes once more, at another command after that.
     pub fn interrupt_at(&self, needle: &'static str) {
-        self.interrupt_before.set(Some(needle));
+        self.interrupt_before.borrow_mut().push_back(needle);
     }
 
-    fn record(&self, spec: &CommandSpec) -> Answer {
-        let line = spec.to_string();
-        if self
-            .interrupt_before
-            .get()
-            .is_some_and(|needle| line.contains(needle))
-        {
-            self.interrupt_before.set(None);
-            self.interrupted.set(true);
+    /// Behaves as if Ctrl-C came now; what comes within a quarter of a second counts as one.
+    pub fn interrupt(&self) {
+        self.interruptions.hear();
+    }
+
+    async fn record(&self, spec: &CommandSpec) -> Answer {
+        let interrupted = || CommandError::Interrupted {
+            stderr: String::new(),
+        };
+        if !self.interruptions.allows(spec.on_interrupt) {
+            return Err(interrupted());
         }
+        let line = spec.to_string();
         self.commands.borrow_mut().push(spec.clone());
-        (self.answer)(spec)
+        let answer = (self.answer)(spec);
+        let comes = {
+            let mut needles = self.interrupt_before.borrow_mut();
+            let comes = needles.front().is_some_and(|needle| line.contains(needle));
+            if comes {
+                needles.pop_front();
+            }
+            comes
+        };
+        if comes {
+            if self.interrupted() {
+                // Not the same one once more.
+                tokio::time::sleep(AT_ONCE).await;
+            }
+            self.interruptions.hear();
+            if self.interruption() == Interruption::Twice {
+                // Ended in the middle of what it does.
+                return Err(interrupted());
+            }
+        }
+        answer
     }
 
     /// Every command so far, as it could be typed.
@@ -79,7 +108,7 @@ impl Executor for RecordingExecutor {
         on_line: Option<OnLine<'a>>,
     ) -> LocalFuture<'a, Answer> {
         Box::pin(async move {
-            let answer = self.record(spec);
+            let answer = self.record(spec).await;
             let said = match &answer {
                 Ok(output) => &output.stderr,
                 Err(error) => error.stderr(),
@@ -93,7 +122,7 @@ impl Executor for RecordingExecutor {
 
     fn follow<'a>(&'a self, spec: &'a CommandSpec, on_line: OnLine<'a>) -> LocalFuture<'a, Answer> {
         Box::pin(async move {
-            let mut answer = self.record(spec);
+            let mut answer = self.record(spec).await;
             if let Ok(CommandOutput { stdout, .. }) | Err(CommandError::Failed { stdout, .. }) =
                 &mut answer
             {
@@ -103,11 +132,11 @@ impl Executor for RecordingExecutor {
         })
     }
 
-    fn interrupted(&self) -> bool {
-        self.interrupted.get()
+    fn interruption(&self) -> Interruption {
+        self.interruptions.level()
     }
 
     fn pause(&self, duration: Duration) -> LocalFuture<'_, ()> {
-        Box::pin(tokio::time::sleep(duration))
+        Box::pin(self.interruptions.pause(duration))
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_yaml::Value;
 
 use crate::error::{Error, Result};
-use crate::project::Project;
+use crate::project::{Project, nesting};
 use crate::words::displayed;
 use part::{Counts, Part};
 
@@ -86,9 +86,9 @@ impl Warning {
 /// # Errors
 /// It is no YAML.
 pub fn resolved(text: &str) -> Result<Value> {
-    serde_yaml::from_str(text).map_err(|error| {
+    nesting::read(text).map_err(|why| {
         Error::unusable("what Compose printed of the compose file cannot be read")
-            .detail(error.to_string())
+            .detail(why)
             .hint("see it yourself: docker compose config")
     })
 }

@@ -13,6 +13,7 @@ use super::id::RunId;
 use super::ledger::{Detail, Ledger, Tally};
 pub use super::ledger::{Kind, Outcome, ReplicaIndex};
 use super::pace::{Allowance, Arrival, Pace};
+use crate::duration::later;
 
 /// A task that is to be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Book {
             }
             match (next, self.ends_at()) {
                 (Some(next), _) => tokio::select! {
-                    () = tokio::time::sleep_until(self.began + next) => {}
+                    () = tokio::time::sleep_until(later(self.began, next)) => {}
                     () = changed => {}
                 },
                 // The time may be up before another result comes.
@@ -153,7 +154,7 @@ impl Book {
 
     fn ends_at(&self) -> Option<Instant> {
         match self.pace.amount {
-            super::pace::Amount::For(time) => Some(self.began + time),
+            super::pace::Amount::For(time) => Some(later(self.began, time)),
             super::pace::Amount::Tasks(_) => None,
         }
     }
@@ -337,6 +338,18 @@ mod tests {
         book.finished(5, &Outcome::Failed("X".into()));
         book.settled(&kinds).await;
         assert!(book.is_settled(&kinds));
+    }
+
+    /// A time that no clock has used to panic.
+    #[tokio::test(start_paused = true)]
+    async fn a_pace_may_be_as_slow_as_it_likes() {
+        for amount in [Amount::Tasks(2), Amount::For(Duration::MAX)] {
+            let book = book(amount, Arrival::Open { per_second: 1e-19 });
+            assert_eq!(book.take(&[0], 100).await.len(), 1);
+            let next = book.take(&[0], 100);
+            let hour = Duration::from_secs(3600);
+            assert!(tokio::time::timeout(hour, next).await.is_err());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use serde_yaml::Value;
 use super::declared::{
     Condition, Declared, Dependency, Healthcheck, Hook, Mount, Network, Port, Published, Service,
 };
+use super::nesting;
 use super::policy::Policy;
 use super::top_level::TopLevel;
 use crate::duration;
@@ -24,9 +25,9 @@ impl Declared {
     /// # Errors
     /// YAML that is no compose file, or a wrong `x-rscale`.
     pub fn parse(yaml: &str, fallback_name: &str) -> Result<Self> {
-        let raw: RawFile = serde_yaml::from_str(&undoubled(yaml)).map_err(|error| {
+        let raw: RawFile = nesting::read(&undoubled(yaml)).map_err(|why| {
             Error::unusable("what Compose printed of the compose file cannot be read")
-                .detail(error.to_string())
+                .detail(why)
                 .hint("see it yourself: docker compose config")
         })?;
         let injected = |grants: &[Value], sources: &BTreeMap<String, Value>| {

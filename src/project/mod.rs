@@ -7,6 +7,7 @@ pub mod cluster;
 mod config;
 pub mod declared;
 mod load_section;
+pub mod nesting;
 pub mod observed;
 pub mod place;
 pub mod policy;

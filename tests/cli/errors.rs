@@ -553,3 +553,43 @@ fn wrong_policy_names_the_service_the_key_and_the_nearest_right_one() {
         .status(4)
         .run();
 }
+
+/// Nothing was said, or the runtime panicked.
+#[cfg(target_os = "linux")]
+#[test]
+fn too_few_file_descriptors_are_told_in_one_line() {
+    for most in [4, 6, 7, 8, 9, 10] {
+        let rscale = Fake::new(SHOP).line("status");
+        let status = rscale.command();
+        let mut command = std::process::Command::new("/bin/sh");
+        let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(status.get_program());
+        let output = command.args(status.get_args()).output().unwrap();
+        assert_eq!(
+            (
+                output.status.code(),
+                String::from_utf8_lossy(&output.stderr).as_ref()
+            ),
+            (
+                Some(1),
+                "error: rscale cannot be started: Too many open files (os error 24)\n"
+            ),
+            "{most}"
+        );
+    }
+}
+
+/// Reading it took minutes, in which no signal was heard.
+#[test]
+fn what_compose_prints_may_not_be_nested_absurdly_deep() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    Fake::new(&format!("services: {{web: {{image: app}}}}\nx-a: {deep}"))
+        .line("status")
+        .stderr(
+            "error: what Compose printed of the compose file cannot be read\n  \
+             | line 3: nested deeper than 1000 levels\n  \
+             hint: see it yourself: docker compose config\n",
+        )
+        .status(4)
+        .run();
+}

@@ -8,6 +8,7 @@ mod export;
 mod help;
 mod hostile;
 mod input;
+mod interruption;
 mod load_test;
 mod man;
 mod output;

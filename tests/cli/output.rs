@@ -133,6 +133,38 @@ fn a_reader_of_results_that_went_away_is_quiet_and_keeps_the_exit_code() {
     }
 }
 
+/// What nobody can read is no success: a full disk used to end with 0.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let refused = "services: {web: {image: app, container_name: only}}";
+    for (fake, code) in [
+        (status(), 1),
+        (status().line("--format json"), 1),
+        (status().line("--watch 1s"), 1),
+        (Fake::new(SHOP).line("worker-a=2 --dry-run"), 1),
+        // What went wrong before is the more important.
+        (Fake::new(refused).line("check web=2"), 3),
+        (Fake::new(SHOP).line("--help"), 1),
+        (Fake::new(SHOP).line("--version"), 1),
+        (Fake::new(SHOP).line("completions bash"), 1),
+        (Fake::new(SHOP).line("man"), 1),
+        (Fake::new(SHOP).line("reference cli"), 1),
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = fake.command().stdout(full.unwrap()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{fake:?}\n{stderr}");
+        assert_eq!(
+            stderr
+                .matches("the result could not be written: No space left")
+                .count(),
+            1,
+            "{fake:?}\n{stderr}"
+        );
+    }
+}
+
 #[test]
 fn what_runs_is_finished_without_a_reader() {
     let fake = Fake::new(SHOP)

@@ -148,3 +148,25 @@ fn what_compose_warns_of_is_passed_on_once() {
         assert_eq!(quiet.stderr, "");
     }
 }
+
+/// It "does not exist", and a scale panicked; Compose itself takes it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_need_not_be_utf_8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let path = OsStr::from_bytes(b"x\xff/compose.yaml");
+    for line in ["worker-a=2 --dry-run", "worker-a=1", "status"] {
+        let fake = Fake::new(SHOP)
+            .containers(running("worker-a", 1))
+            .line(line);
+        let output = fake.command().arg("-f").arg(path).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{line}: {stderr}");
+        let calls = fake.raw_calls();
+        let needle = [b"compose --file ", path.as_bytes(), b" "].concat();
+        let passed = calls.windows(needle.len()).any(|part| part == needle);
+        assert!(passed, "{line}: {}", String::from_utf8_lossy(&calls));
+    }
+}

@@ -413,3 +413,28 @@ fn a_replica_is_outdated_only_when_the_resolved_model_says_so() {
         assert!(stdout.contains(victim), "{hash}: {stdout}");
     }
 }
+
+/// Sums with it overflowed in the middle of a scale.
+#[test]
+fn no_duration_is_too_long() {
+    let created = [
+        running("worker-a", 1),
+        vec![Container::new("worker-a", 2, "created")],
+    ];
+    let age = "9223372036854775807s";
+    let ran = Fake::new(SHOP)
+        .containers(running("worker-a", 1))
+        .on("up --no-start", Answer::makes(created.concat()))
+        .on("^start ", Answer::makes(running("worker-a", 2)))
+        .line(&format!(
+            "worker-a=2 --wait-timeout {age} --lock-timeout {age} --stop-timeout {age}"
+        ))
+        .output();
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    let ran = Fake::new(SHOP)
+        .containers(running("worker-a", 2))
+        .on("^rm ", Answer::makes(running("worker-a", 1)))
+        .line(&format!("worker-a=1 --stop-timeout {age}"))
+        .output();
+    assert_eq!(ran.status, 0, "{ran:#?}");
+}

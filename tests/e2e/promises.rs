@@ -732,10 +732,43 @@ mod interrupted_is_not_broken {
         while_waiting_for_health(&[Signal::TERM]);
     }
 
-    /// Impatience does not break the roll-back.
+    /// A terminal that closes and systemd send two signals, which mean one thing.
     #[test]
-    fn ctrl_c_pressed_again_and_again() {
-        while_waiting_for_health(&[Signal::INT; 4]);
+    fn two_signals_at_once() {
+        while_waiting_for_health(&[Signal::STOP, Signal::INT, Signal::HUP, Signal::CONT]);
+    }
+
+    /// A second Ctrl-C ends the roll-back as well, here that of a replica that takes its time to stop.
+    #[test]
+    fn ctrl_c_pressed_again() {
+        let Some(project) = Engine::project(
+            r#"services:
+  web:
+    <<: *app
+    stop_grace_period: 30m
+    volumes: ["./log:/log"]
+    command: [sh, -c, "trap 'touch /log/told' TERM; while :; do sleep 0.1; done"]
+    healthcheck: {test: [CMD, "true"], interval: 1h, start_period: 2h}
+  other: *app
+"#,
+        ) else {
+            return;
+        };
+        project.write("log/none", "");
+        project.compose(&["up", "-d", "--scale", "web=0"]);
+        let others = snapshot(&project);
+        let run = project.start(&["web=1"]);
+        project.wait_until("one runs", || project.running().get("web") == Some(&1));
+        run.signal(Signal::INT);
+        project.wait_until("it is told to stop", || {
+            project.list("log").iter().any(|name| name == "told")
+        });
+        let [web, _] = snapshot(&project);
+        run.signal(Signal::INT);
+        let ran = run.ended().exited(130).says("rscale status");
+        assert!(ran.stdout.contains("(1 running, 0 healthy)"), "{ran}");
+        let [left, now] = snapshot(&project);
+        assert_eq!((left, now), (web, others[1].clone()), "{ran}");
     }
 
     fn between_two_steps(signal: Signal) {

@@ -13,6 +13,8 @@ pub use super::container::{Container, running};
 
 /// The engine's time: long after every container was started.
 const NOW: &str = "2026-01-02T00:00:00Z";
+/// How long something may take that does not hang.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
 
 /// What the fake answers to a call that a rule is about.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +23,7 @@ pub struct Answer {
     stderr: String,
     code: i32,
     once: bool,
+    waits: bool,
     world: Option<Vec<Container>>,
 }
 
@@ -67,6 +70,14 @@ impl Answer {
     /// Only the first time.
     pub fn once(self) -> Self {
         Self { once: true, ..self }
+    }
+
+    /// Not before [`Fake::go_on`].
+    pub fn waits() -> Self {
+        Self {
+            waits: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -240,6 +251,9 @@ impl Fake {
         if answer.once {
             write("once", "");
         }
+        if answer.waits {
+            write("waits", "");
+        }
         if let Some(containers) = answer.world {
             let world = self.world(&containers);
             write("world", &format!("{world}\n"));
@@ -322,15 +336,34 @@ impl Fake {
         command
     }
 
+    /// Has what waits answer.
+    pub fn go_on(&self) {
+        self.write("go", "");
+    }
+
+    /// Waits until docker was called with arguments that begin so.
+    pub fn wait_for_call(&self, start: &str) {
+        let began = std::time::Instant::now();
+        while !self.calls().iter().any(|call| call.starts_with(start)) {
+            assert!(began.elapsed() < PATIENCE, "no `{start}`: {self:#?}");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     /// The calls of docker so far.
     pub fn calls(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.path("docker/calls")).unwrap();
+        let text = String::from_utf8(self.raw_calls()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
     /// The environment of the last `docker exec`, as a shell writes it.
     pub fn environment_of_exec(&self) -> String {
         fs::read_to_string(self.path("docker/environment")).unwrap_or_default()
+    }
+
+    /// The calls of docker so far, a line each, as bytes.
+    pub fn raw_calls(&self) -> Vec<u8> {
+        fs::read(self.path("docker/calls")).unwrap()
     }
 
     /// Runs it, whatever comes of it.

@@ -3,6 +3,7 @@
 mod check;
 mod folder;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::session::Session;
@@ -113,7 +114,7 @@ fn files(exported: &Exported, folder: &Path) -> Vec<ExportedFile> {
     files.collect()
 }
 
-fn typed<'a>(program: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+fn typed<A: Into<OsString>>(program: &str, words: impl IntoIterator<Item = A>) -> String {
     CommandSpec::new(program, words, std::time::Duration::ZERO).to_string()
 }
 
@@ -133,10 +134,10 @@ fn deploy(folder: &Path, project: &str) -> String {
 fn convert(compose: &Compose, folder: &Path) -> String {
     let options = &compose.project_options;
     let named = options.windows(2).filter(|pair| pair[0] == "--file");
-    let files = named.flatten().map(String::as_str);
+    let files = named.flatten().map(OsString::as_os_str);
     let base = folder.join(kubernetes::BASE);
-    let base = base.to_string_lossy();
-    typed("kompose", files.chain(["convert", "--out", &base]))
+    let others = ["convert".as_ref(), "--out".as_ref(), base.as_os_str()];
+    typed("kompose", files.chain(others))
 }
 
 fn apply(folder: &Path) -> String {

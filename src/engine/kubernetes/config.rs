@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::project::nesting;
+
 /// What a kubeconfig says of a context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
@@ -47,7 +49,7 @@ struct Cluster {
 /// Reads the files that kubectl merges, in their order: the first to say something wins.
 /// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files>
 pub fn place(files: &[String], context: Option<&str>) -> Place {
-    let files = files.iter().map(|text| serde_yaml::from_str(text));
+    let files = files.iter().map(|text| nesting::read(text));
     let files: Vec<File> = files.map(Result::unwrap_or_default).collect();
     let mut current = files.iter().map(|file| file.current_context.as_str());
     let Some(name) = context.or_else(|| current.find(|name| !name.is_empty())) else {

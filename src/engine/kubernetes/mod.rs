@@ -55,7 +55,7 @@ impl Kubernetes {
         timeout: Duration,
     ) -> CommandSpec {
         let mut spec = self.kubectl(args, timeout);
-        spec.args.push(ANSWER_TIMEOUT.to_owned());
+        spec.args.push(ANSWER_TIMEOUT.into());
         spec
     }
 
@@ -400,7 +400,7 @@ mod tests {
         let prefer = |service: &str, count: usize, first| {
             let chosen: Vec<_> = project.replicas(service).iter().take(count).collect();
             let spec = kubernetes().prefer(&project, &chosen, first);
-            spec.map(|spec| spec.args[4..].join(" "))
+            spec.map(|spec| spec.args[4..].join(" ".as_ref()).into_string().unwrap())
         };
         assert_eq!(
             prefer("web", 1, true).as_deref(),
@@ -440,7 +440,7 @@ mod tests {
         );
         assert_eq!(
             spec.args[..4],
-            ["exec", "--stdin", "web-0", "--"].map(str::to_owned)
+            ["exec", "--stdin", "web-0", "--"].map(std::ffi::OsString::from)
         );
         assert!(!format!("{spec:?} {spec}").contains("s3cret"), "{spec}");
         // What follows is what the pod runs.

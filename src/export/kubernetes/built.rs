@@ -5,9 +5,13 @@ use serde_yaml::Value;
 
 use super::workload::Workload;
 use super::{KOMPOSE_LABEL, Overlay};
+use crate::project::nesting;
 
 /// What is wrong with it, a line each; a patch that finds nothing to change is no error for Kustomize.
 pub fn problems(overlay: &Overlay, built: &str) -> Vec<String> {
+    if let Err(why) = nesting::check(built) {
+        return vec![why];
+    }
     let documents: Vec<Value> = serde_yaml::Deserializer::from_str(built)
         .filter_map(|document| Value::deserialize(document).ok())
         .collect();

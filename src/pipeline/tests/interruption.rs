@@ -155,3 +155,30 @@ async fn while_another_run_is_waited_for_nothing_is_done() {
     let story = scenario.interrupted_at(" config").run().await;
     assert_eq!(story.error.map(|error| error.exit().code()), Some(130));
 }
+
+/// A second one, while the first is answered: what runs is ended, nothing else is begun, and what is left is said.
+#[tokio::test(start_paused = true)]
+async fn a_second_one_ends_the_roll_back() {
+    for (needle, there) in [
+        // Before anything is removed, and while it is.
+        ("docker ps ", "web: 1 running, 2 created, 3 created\n"),
+        ("docker rm ", "web: 1 running\n"),
+    ] {
+        let story = shop()
+            .asks("web=3")
+            .interrupted_at(" up ")
+            .interrupted_at(needle)
+            .run()
+            .await;
+        let scaled = story.scaled();
+        assert_eq!(scaled.exit().code(), 130, "{needle}: {}", story.told());
+        let last = story.changes().last().map(ToString::to_string);
+        let last = last.unwrap_or_default();
+        assert!(
+            last.contains(" up ") || last.contains(needle),
+            "{needle}: {last}"
+        );
+        assert!(story.there().contains(there), "{needle}: {}", story.there());
+        assert!(story.took < Duration::from_secs(10), "{:?}", story.took);
+    }
+}

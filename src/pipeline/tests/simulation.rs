@@ -333,7 +333,7 @@ impl Simulation {
             .filter(|&at| {
                 self.containers
                     .iter()
-                    .any(|one| one.container.id == spec.args[at])
+                    .any(|one| *one.container.id == *spec.args[at])
             })
             .collect();
         for &at in ids.iter().skip(ids.len().div_ceil(2)).rev() {
@@ -363,7 +363,11 @@ impl Simulation {
         {
             return done("");
         }
-        let words: Vec<&str> = spec.args.iter().map(String::as_str).collect();
+        let words: Vec<&str> = spec
+            .args
+            .iter()
+            .map(|word| word.to_str().unwrap())
+            .collect();
         let there = self.containers.len();
         let answer = match (spec.program.as_str(), words.as_slice()) {
             ("docker", ["compose", rest @ ..]) => self.compose(&line, rest, fault.as_ref()),

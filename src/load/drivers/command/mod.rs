@@ -162,6 +162,15 @@ impl Driver for Command<'_> {
         Box::pin(async {
             for job in &self.types {
                 let program = &job.work.words[0];
+                if let Launcher::Local(CommandSpec { cwd: Some(cwd), .. }) = &job.launcher
+                    && !cwd.is_dir()
+                {
+                    return Err(Error::unusable(format!(
+                        "`{}` cannot be run: there is no folder `{}`",
+                        job.name,
+                        cwd.display()
+                    )));
+                }
                 if let Launcher::Local(spec) = &job.launcher
                     && !program.contains('{')
                     && !is_there(program, spec.cwd.as_deref())

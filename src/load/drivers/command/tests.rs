@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Command, fits};
 use crate::engine::Engine;
 use crate::engine::compose::{Compose, Generation};
+use crate::engine::launcher::Launcher;
 use crate::error::Exit;
 use crate::exec::process::ProcessExecutor;
 use crate::exec::recording::RecordingExecutor;
@@ -437,6 +438,17 @@ async fn a_program_that_is_not_there_is_said_before_the_run() {
             Err((Exit::Unusable, message))
         );
     }
+    let mut elsewhere = self::site(&[Place::Local], PATIENCE);
+    for launcher in elsewhere.launchers.values_mut() {
+        if let Launcher::Local(spec) = launcher {
+            spec.cwd = Some("/no/such/folder".into());
+        }
+    }
+    let driver = Command::new(types(&[sh("true")]), &elsewhere, &executor).unwrap();
+    assert_eq!(
+        driver.check().await.unwrap_err().message,
+        "`Job 0` cannot be run: there is no folder `/no/such/folder`"
+    );
     let none = CommandWork {
         words: vec![],
         ..sh("")

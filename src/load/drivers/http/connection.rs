@@ -22,6 +22,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::failure::{self, CLOSED, TIMEOUT};
+use crate::duration::later;
 use crate::load::address::Endpoint;
 use crate::load::drivers::stream::{CONNECT_TIMEOUT, Duplex};
 
@@ -145,7 +146,7 @@ impl<'a> Connection<'a> {
     pub async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let result = match &mut self.open {
             Some(open) => {
-                let deadline = Instant::now() + self.server.timeout;
+                let deadline = later(Instant::now(), self.server.timeout);
                 open.exchange(request, self.timer.as_mut(), deadline).await
             }
             None => Err(Failure::Unsent(CLOSED)),
