@@ -74,7 +74,19 @@ impl Run<'_> {
     /// Rolls back, and looks whether it is so.
     async fn rolled_back(&self, unsettled: bool) -> Aftermath {
         if let Err(error) = self.roll_back(unsettled).await {
-            return Aftermath::RollbackFailed(error.message);
+            let message = if error.is_interrupted() {
+                "interrupted again".to_owned()
+            } else {
+                error.message
+            };
+            let left = match self.now().await {
+                Ok(now) => self.left(&now),
+                Err(_) => vec!["not known".to_owned()],
+            };
+            return Aftermath::RollbackFailed(match left.as_slice() {
+                [] => message,
+                left => format!("{message}; made and left: {}", left.join(", ")),
+            });
         }
         let now = match self.patient_now().await {
             Ok(now) => now,
@@ -169,6 +181,9 @@ impl Run<'_> {
                 }
                 break refreshes;
             }
+            if self.is_stopped() {
+                return Err(Error::interrupted());
+            }
             let patience = self.patience(&now, looking);
             if !unsettled || quiet_since.elapsed() >= patience || began.elapsed() >= SETTLE_LIMIT {
                 break refreshes;
@@ -198,7 +213,7 @@ impl Run<'_> {
     async fn take_back(&self, steps: &[Step]) -> Result<(), Error> {
         let mut outcome = Ok(());
         let mut rest = steps;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.is_stopped() {
             let (together, after) = rest.split_at(together(rest));
             if matches!(together[0], Step::Create(_)) {
                 // What comes from here on is in the place of what was removed.

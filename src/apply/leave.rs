@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::{Event, Run, Stop, WaitingFor};
 use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
-use crate::engine::steps::{HOOK_TIMEOUT, handles, hook, shares, undrain};
+use crate::engine::steps::{HOOK_TIMEOUT, handles, hook, removal, shares, undrain};
 use crate::engine::{Containers, Control};
 use crate::error::Error;
 use crate::exec::{CommandError, OnInterrupt};
@@ -146,9 +146,12 @@ impl Run<'_> {
             gone_is_fine(self.change(&engine.stop(&running, step.grace)).await)?;
             left.set(left.get() - running.len());
         }
+        let Some(removal) = removal(step, share, engine) else {
+            return Ok(());
+        };
         let all = handles(share, |_| true);
         self.note(&Deed::Removing(self.touched_by(step, &all)));
-        gone_is_fine(self.change(&engine.remove(&all, step.volumes)).await)
+        gone_is_fine(self.change(&removal).await)
     }
 
     /// Containers as they were before the run, with what they were made from.

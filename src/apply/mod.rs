@@ -334,7 +334,8 @@ impl<'a> Run<'a> {
                 Ok(now) => return Ok(now),
                 Err(stop) => stop,
             };
-            if stop.error.kind != Kind::EngineAway || began.elapsed() >= AWAY_LIMIT {
+            let patient = stop.error.kind == Kind::EngineAway && began.elapsed() < AWAY_LIMIT;
+            if !patient || self.is_stopped() {
                 return Err(stop);
             }
             if !told {

@@ -10,7 +10,7 @@ use crate::engine::steps::shares;
 use crate::engine::{Containers, Milestone};
 use crate::exec::{CommandError, CommandSpec};
 use crate::plan::done::{Deed, Touched};
-use crate::plan::{Counts, Create, StartReplicas};
+use crate::plan::{Counts, Create, Start, StartReplicas};
 use crate::project::Project;
 use crate::project::observed::{Handle, Replica};
 
@@ -106,6 +106,10 @@ impl Run<'_> {
         let now = self.now().await?;
         let at_least =
             |(service, count): (&String, &u32)| (service.clone(), (*count).max(now.count(service)));
+        if step.start == Start::WithDependencies {
+            let services = step.counts.keys().chain(step.pins.keys());
+            self.starting(services.flat_map(|service| now.replicas(service)));
+        }
         let step = Create {
             counts: step.counts.iter().map(at_least).collect(),
             pins: step.pins.iter().map(at_least).collect(),
@@ -130,6 +134,7 @@ impl Run<'_> {
         let now = self.now().await?;
         let at_least =
             |(service, count): (&String, &u32)| (service.clone(), (*count).max(now.count(service)));
+        self.starting(counts.keys().flat_map(|service| now.replicas(service)));
         let spec = self
             .reach
             .containers()?
@@ -221,6 +226,17 @@ impl Run<'_> {
         }
     }
 
+    /// Takes down which replicas that were there before are started. In a roll-back they only come back.
+    fn starting<'r>(&self, replicas: impl IntoIterator<Item = &'r Replica>) {
+        if self.rolling_back.get() {
+            return;
+        }
+        let stopped = replicas
+            .into_iter()
+            .filter(|replica| replica.can_start() && !self.is_new(replica));
+        self.note(&Deed::Starting(stopped.map(Touched::from).collect()));
+    }
+
     /// Whether a replica was made meanwhile by somebody else.
     pub(super) fn is_strange(&self, replica: &Replica) -> bool {
         self.is_new(replica)
@@ -245,6 +261,7 @@ impl Run<'_> {
                 progress.started = running(&now, service);
             });
         }
+        self.starting(waiting.iter().copied());
         let containers: Vec<Handle> = waiting.iter().copied().map(Handle::from).collect();
         let started = |share: &[Handle]| {
             let of_share = |replica: &&&Replica| share.iter().any(|one| one.id == replica.id);

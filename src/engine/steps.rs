@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Containers, Control, Engine, Orchestrator};
 use crate::exec::CommandSpec;
-use crate::plan::{Pending, RefreshOthers, Remove, SetCounts, Step, Undrain, Victim};
+use crate::plan::{End, Pending, RefreshOthers, Remove, SetCounts, Step, Undrain, Victim};
 use crate::project::Project;
 use crate::project::declared::Hook;
 use crate::project::observed::{Handle, Replica};
@@ -60,13 +60,23 @@ fn removed(step: &Remove, engine: &dyn Containers) -> Vec<CommandSpec> {
     let ends = shares(&step.victims).flat_map(|share| {
         let running = handles(share, |victim| victim.running);
         let stop = (!running.is_empty()).then(|| engine.stop(&running, step.grace));
-        let removal = engine.remove(&handles(share, |_| true), step.volumes);
-        stop.into_iter().chain([removal])
+        let removal = removal(step, share, engine);
+        stop.into_iter().chain(removal)
     });
     before_the_end(step, engine)
         .into_iter()
         .chain(ends)
         .collect()
+}
+
+/// The removal of replicas that have ended; `None` where they stay.
+pub fn removal(step: &Remove, share: &[Victim], engine: &dyn Containers) -> Option<CommandSpec> {
+    let all = handles(share, |_| true);
+    match step.end {
+        End::Removed => Some(engine.remove(&all, false)),
+        End::RemovedWithVolumes => Some(engine.remove(&all, true)),
+        End::Stopped => None,
+    }
 }
 
 fn told(project: &Project, step: &SetCounts, engine: &dyn Orchestrator) -> Vec<CommandSpec> {

@@ -44,6 +44,11 @@ impl Interruptions {
         });
     }
 
+    #[cfg(test)]
+    pub fn forget(&self) {
+        self.0.send_replace(Heard::default());
+    }
+
     pub fn level(&self) -> Interruption {
         match self.count() {
             0 => Interruption::Never,

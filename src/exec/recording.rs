@@ -1,8 +1,10 @@
 //! The fake executor of the tests: answers from a function and records what was asked.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::interruption::{AT_ONCE, Interruptions};
 use super::{
@@ -11,6 +13,19 @@ use super::{
 
 type Answer = Result<CommandOutput, CommandError>;
 
+/// What comes at a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Ctrl-C, while it runs.
+    Interruption,
+    /// Ctrl-C twice, while it runs.
+    TwoInterruptions,
+    /// SIGKILL, before it does anything.
+    KillBefore,
+    /// SIGKILL, when it has done everything.
+    KillAfter,
+}
+
 /// Records every command; what it answers is the test's to say.
 pub struct RecordingExecutor {
     answer: Box<dyn Fn(&CommandSpec) -> Answer>,
@@ -18,6 +33,8 @@ pub struct RecordingExecutor {
     interruptions: Interruptions,
     /// Where the next ones come, the first at the front.
     interrupt_before: RefCell<VecDeque<&'static str>>,
+    moment: Cell<Option<(usize, Moment)>>,
+    killed: Notify,
 }
 
 impl std::fmt::Debug for RecordingExecutor {
@@ -35,6 +52,8 @@ impl RecordingExecutor {
             commands: RefCell::default(),
             interruptions: Interruptions::default(),
             interrupt_before: RefCell::default(),
+            moment: Cell::default(),
+            killed: Notify::new(),
         }
     }
 
@@ -54,6 +73,27 @@ impl RecordingExecutor {
         self.interrupt_before.borrow_mut().push_back(needle);
     }
 
+    /// Has something come at one of the next commands; 0 is the next.
+    pub fn comes_at(&self, after: usize, moment: Moment) {
+        let at = self.commands.borrow().len() + after;
+        self.moment.set(Some((at, moment)));
+    }
+
+    /// Ends when rscale is killed: what runs is to be dropped then.
+    pub async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    async fn die(&self) {
+        self.killed.notify_one();
+        std::future::pending().await
+    }
+
+    /// As another run of rscale hears it: nothing yet.
+    pub fn forget_interruptions(&self) {
+        self.interruptions.forget();
+    }
+
     /// Behaves as if Ctrl-C came now; what comes within a quarter of a second counts as one.
     pub fn interrupt(&self) {
         self.interruptions.hear();
@@ -67,8 +107,25 @@ impl RecordingExecutor {
             return Err(interrupted());
         }
         let line = spec.to_string();
+        let at = self.commands.borrow().len();
         self.commands.borrow_mut().push(spec.clone());
+        let moment = self.moment.get().filter(|(when, _)| *when == at);
+        let moment = moment.map(|(_, moment)| moment);
+        if moment == Some(Moment::KillBefore) {
+            self.die().await;
+        }
         let answer = (self.answer)(spec);
+        match moment {
+            Some(Moment::KillAfter) => self.die().await,
+            Some(Moment::Interruption) => self.interruptions.hear(),
+            Some(Moment::TwoInterruptions) => {
+                self.interruptions.hear();
+                tokio::time::sleep(AT_ONCE).await;
+                self.interruptions.hear();
+                return Err(interrupted());
+            }
+            Some(Moment::KillBefore) | None => {}
+        }
         let comes = {
             let mut needles = self.interrupt_before.borrow_mut();
             let comes = needles.front().is_some_and(|needle| line.contains(needle));

@@ -10,6 +10,8 @@ use crate::project::observed::Replica;
 pub enum Deed {
     /// Containers that this run made, as they were found.
     Made(Vec<Touched>),
+    /// Replicas that existed and did not run are about to be started.
+    Starting(Vec<Touched>),
     /// Replicas were told to take no more work.
     Drained(Vec<Touched>),
     /// Drained replicas take work again.
@@ -58,6 +60,7 @@ impl From<&Replica> for Touched {
 pub struct Done {
     /// By id.
     pub made: BTreeMap<String, Touched>,
+    pub started: BTreeMap<String, Touched>,
     pub drained: BTreeMap<String, Touched>,
     pub stopped: BTreeMap<String, Touched>,
     pub removed: BTreeMap<String, Touched>,
@@ -79,9 +82,15 @@ impl Done {
         };
         match deed {
             Deed::Made(all) => self.made.extend(by_id(all)),
+            Deed::Starting(all) => self.started.extend(by_id(all)),
             Deed::Drained(all) => self.drained.extend(by_id(all)),
             Deed::Undrained(ids) => self.drained.retain(|id, _| !ids.contains(id)),
-            Deed::Stopping(all) => self.stopped.extend(by_id(all)),
+            Deed::Stopping(all) => {
+                // What was started and is stopped again is as it was.
+                self.started
+                    .retain(|id, _| !all.iter().any(|one| one.id == *id));
+                self.stopped.extend(by_id(all));
+            }
             Deed::Removing(all) => {
                 self.drained
                     .retain(|id, _| !all.iter().any(|one| one.id == *id));

@@ -118,8 +118,17 @@ pub struct Remove {
     pub drain: Option<Drain>,
     pub grace: Option<Duration>,
     pub pre_stop: Vec<Hook>,
-    /// Whether their anonymous volumes go as well.
-    pub volumes: bool,
+    pub end: End,
+}
+
+/// What becomes of replicas that have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Removed,
+    /// Their anonymous volumes go as well.
+    RemovedWithVolumes,
+    /// They stay, stopped, as they were before.
+    Stopped,
 }
 
 /// New counts for an engine that keeps them.
@@ -172,7 +181,7 @@ pub enum Reason {
     HighestNumber,
     /// It goes although its worker is at a task: all others are, too.
     Busy,
-    /// It was made by a run that is taken back.
+    /// It was made or started by a run that is taken back.
     Undone,
 }
 
@@ -188,7 +197,7 @@ impl Reason {
             Self::Idle => "idle",
             Self::HighestNumber => "highest number",
             Self::Busy => "busy",
-            Self::Undone => "made by this run",
+            Self::Undone => "of this run",
         }
     }
 }
@@ -332,7 +341,7 @@ impl Plan {
             pre_stop: declared
                 .map(|service| service.pre_stop.clone())
                 .unwrap_or_default(),
-            volumes: false,
+            end: End::Removed,
         }));
     }
 

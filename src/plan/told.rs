@@ -3,8 +3,8 @@
 
 use super::draft::removal_order;
 use super::{
-    Change, Counts, Pending, Plan, PlanOptions, RefreshOthers, Remove, SetCounts, Step, Victim,
-    drain, grace,
+    Change, Counts, End, Pending, Plan, PlanOptions, RefreshOthers, Remove, SetCounts, Step,
+    Victim, drain, grace,
 };
 use crate::project::Project;
 use crate::project::observed::{Replica, State};
@@ -176,7 +176,7 @@ fn leaving(project: &Project, way: &Way, victims: &[Victim], options: &PlanOptio
         pre_stop: own
             .map(|service| service.pre_stop.clone())
             .unwrap_or_default(),
-        volumes: false,
+        end: End::Removed,
     }
 }
 

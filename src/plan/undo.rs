@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::done::{Done, Touched};
 use super::{
-    Change, Counts, Pending, Plan, PlanOptions, Reason, RefreshOthers, Remove, SetCounts,
+    Change, Counts, End, Pending, Plan, PlanOptions, Reason, RefreshOthers, Remove, SetCounts,
     StartReplicas, Step, Undrain, Victim, drain, grace, plan,
 };
 use crate::project::Project;
-use crate::project::observed::Replica;
+use crate::project::observed::{Replica, State};
 
 /// Makes the plan that takes back what a run did. It is empty when there is nothing left to take back.
 ///
@@ -24,6 +24,7 @@ pub fn undo(before: &Project, now: &Project, done: &Done, stop_timeout: Option<D
     };
     if now.deployed.is_empty() {
         undo.remove_made();
+        undo.stop_started();
         undo.start_stopped();
         undo.restore_removed();
     } else {
@@ -70,21 +71,50 @@ impl Undo<'_> {
                     reason: Reason::Undone,
                 })
                 .collect();
-            if victims.is_empty() {
-                continue;
+            if !victims.is_empty() {
+                let step = self.ending(service, victims, End::RemovedWithVolumes);
+                self.plan.steps.push(step);
             }
-            let declared = self.before.service(service);
-            self.plan.steps.push(Step::Remove(Remove {
-                service: service.clone(),
-                victims,
-                drain: drain(declared),
-                grace: grace(declared, self.stop_timeout),
-                pre_stop: declared
-                    .map(|service| service.pre_stop.clone())
-                    .unwrap_or_default(),
-                volumes: true,
-            }));
         }
+    }
+
+    /// What did not run before and was started is stopped again.
+    fn stop_started(&mut self) {
+        let mut steps = Vec::new();
+        for (service, replicas) in &self.now.replicas {
+            let started = |replica: &&Replica| {
+                let up = replica.is_running() || replica.state == State::Restarting;
+                up && self.done.started.contains_key(&replica.id)
+            };
+            let victims: Vec<Victim> = replicas
+                .iter()
+                .filter(started)
+                .map(|replica| Victim {
+                    id: replica.id.clone(),
+                    name: replica.name.clone(),
+                    running: true,
+                    reason: Reason::Undone,
+                })
+                .collect();
+            if !victims.is_empty() {
+                steps.push(self.ending(service, victims, End::Stopped));
+            }
+        }
+        self.plan.steps.extend(steps);
+    }
+
+    fn ending(&self, service: &str, victims: Vec<Victim>, end: End) -> Step {
+        let declared = self.before.service(service);
+        Step::Remove(Remove {
+            service: service.to_owned(),
+            victims,
+            drain: drain(declared),
+            grace: grace(declared, self.stop_timeout),
+            pre_stop: declared
+                .map(|service| service.pre_stop.clone())
+                .unwrap_or_default(),
+            end,
+        })
     }
 
     /// What ran before and was stopped, or ended in its drain, is started again.

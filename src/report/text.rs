@@ -11,7 +11,7 @@ use crate::duration;
 use crate::engine::Engine;
 use crate::engine::steps::commands;
 use crate::plain::line;
-use crate::plan::{Plan, Remove, Start, Step};
+use crate::plan::{End, Plan, Remove, Start, Step};
 use crate::preflight::Severity;
 use crate::project::Project;
 
@@ -149,6 +149,7 @@ pub fn steps(plan: &Plan) -> String {
 
 fn describe(step: &Step) -> String {
     match step {
+        Step::Remove(step) if step.end == End::Stopped => format!("stop {}", leaving(step)),
         Step::Remove(step) => format!("remove {}", leaving(step)),
         Step::SetCounts(step) => {
             let counts: Vec<String> = step

@@ -9,6 +9,7 @@ use super::container::Container;
 use super::scenario::{Scenario, Story};
 use super::simulation::{Fate, Trouble};
 use crate::apply::Outcome;
+use crate::exec::recording::Moment;
 
 const SHOP: &str = "
 services:
@@ -185,4 +186,77 @@ async fn whatever_command_goes_wrong_the_truth_is_said_and_the_next_run_gets_the
 #[expect(clippy::print_stdout)]
 fn println_for_people(text: &str) {
     println!("{text}");
+}
+
+/// What comes of interruptions and kills, at each command of each scenario.
+#[tokio::test(start_paused = true)]
+async fn whenever_it_is_interrupted_or_killed_the_truth_is_said_and_the_next_run_gets_there() {
+    let moments = [
+        Moment::Interruption,
+        Moment::TwoInterruptions,
+        Moment::KillBefore,
+        Moment::KillAfter,
+    ];
+    let mut table = String::new();
+    let (mut wrong, mut trials) = (Vec::new(), 0);
+    for (name, asks) in SCENARIOS {
+        let wanted = wanted(asks);
+        let quiet = scenario(asks);
+        quiet.run().await;
+        for moment in moments {
+            let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
+            for at in 0..quiet.asked() {
+                trials += 1;
+                let stopped = scenario(asks);
+                stopped.comes_at(at, moment);
+                let story = stopped.run().await;
+                let outcome = match (&story.scaled, &story.error) {
+                    (Some(scaled), _) => scaled.outcome().to_string(),
+                    (None, Some(_)) => "error".into(),
+                    (None, None) => "killed".into(),
+                };
+                let killed = outcome == "killed";
+                *outcomes.entry(outcome).or_default() += 1;
+                let place = format!("{name} ({asks}), {moment:?} at command {at}");
+                let lie = lies(&story, &wanted).filter(|_| !killed);
+                wrong.extend(lie.map(|lie| format!("{place}: {lie}\n{}", story.told())));
+                let exit = story.scaled.as_ref().map(|scaled| scaled.exit().code());
+                let exit = exit.or(story.error.as_ref().map(|error| error.exit().code()));
+                if !killed && exit != Some(130) {
+                    wrong.push(format!("{place}: exit {exit:?}"));
+                }
+                if moment == Moment::Interruption
+                    && !killed
+                    && story.scaled.is_some()
+                    && story.scaled().outcome() == Outcome::Interrupted
+                    && story.there() != quiet_there(&story)
+                {
+                    wrong.push(format!("{place}: not as before\n{}", story.told()));
+                }
+                tokio::time::sleep(std::time::Duration::from_secs(1000)).await;
+                let again = stopped.run().await;
+                let there = again.scaled.is_some()
+                    && matches!(
+                        again.scaled().outcome(),
+                        Outcome::Scaled | Outcome::Unchanged
+                    );
+                let lie = lies(&again, &wanted);
+                if !there || lie.is_some() {
+                    wrong.push(format!("{place}: the next run does not get there: {lie:?}"));
+                }
+            }
+            let _ = writeln!(table, "{name:26} {moment:?}: {outcomes:?}");
+        }
+    }
+    println_for_people(&format!("{table}{trials} trials"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {trials}:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(12)].join("\n\n")
+    );
+}
+
+fn quiet_there(story: &Story) -> String {
+    super::scenario::there(&story.before)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::apply::{ApplyOptions, Event};
 use crate::engine::compose::{Compose, Generation};
 use crate::error::Error;
-use crate::exec::recording::RecordingExecutor;
+use crate::exec::recording::{Moment, RecordingExecutor};
 use crate::gather::Reach;
 use crate::lock::{Attempt, Holder, ProjectLock, attempt, path_of};
 use crate::pipeline::scaling::{Scaled, Scaling, scale};
@@ -33,7 +33,7 @@ pub struct Scenario {
 
 /// How it went.
 pub struct Story {
-    /// `None` where it came to no result; then there is an error.
+    /// `None` where it came to no result; then there is an error, unless it was killed.
     pub scaled: Option<Scaled>,
     pub error: Option<Error>,
     /// Every command that changed something, and between them `verify` with the replicas looked at.
@@ -104,6 +104,11 @@ impl Scenario {
     /// Has a command of the next run go wrong, the one at this place.
     pub fn trouble(&self, at: usize, trouble: Trouble) {
         self.simulation.borrow_mut().trouble(at, trouble);
+    }
+
+    /// Has something come at a command of the next run.
+    pub fn comes_at(&self, at: usize, moment: Moment) {
+        self.executor.comes_at(at, moment);
     }
 
     /// Has somebody else do something before a command of the next run.
@@ -181,12 +186,17 @@ impl Scenario {
             executor: &self.executor,
             address: ENGINE,
         };
-        let outcome = scale(reach, &self.scaling, &host, &emit, &note).await;
+        let outcome = tokio::select! {
+            outcome = scale(reach, &self.scaling, &host, &emit, &note) => Some(outcome),
+            () = self.executor.killed() => None,
+        };
+        self.executor.forget_interruptions();
         let took = began.elapsed();
         let after = self.simulation.borrow_mut().containers();
         let (scaled, error) = match outcome {
-            Ok(scaled) => (Some(scaled), None),
-            Err(error) => (None, Some(error)),
+            Some(Ok(scaled)) => (Some(scaled), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
         };
         Story {
             scaled,
@@ -264,7 +274,7 @@ impl Story {
     }
 }
 
-fn there(containers: &[Container]) -> String {
+pub fn there(containers: &[Container]) -> String {
     let mut lines: Vec<(String, Vec<String>)> = Vec::new();
     for container in containers {
         let state = match container.health.as_str() {
