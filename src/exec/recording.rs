@@ -86,7 +86,7 @@ impl RecordingExecutor {
 
     async fn die(&self) {
         self.killed.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// As another run of rscale hears it: nothing yet.
