@@ -21,6 +21,7 @@ mod gather;
 mod hidden;
 mod load;
 mod lock;
+mod memory;
 mod pipeline;
 mod plain;
 mod plan;

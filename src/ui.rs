@@ -246,7 +246,7 @@ impl Ui {
             Event::Output(line) if self.is_verbose() => {
                 self.note(&format!("  | {}", line.trim()));
             }
-            Event::Undoing(_) | Event::Output(_) => {}
+            Event::Undoing(_) | Event::Output(_) | Event::Ahead(_) | Event::Did(_) => {}
         }
     }
 

@@ -166,7 +166,7 @@ impl Run<'_> {
                 match self.take_back(&steps).await {
                     Ok(()) => {
                         let services = undo.changes.iter().map(|change| change.service.clone());
-                        self.note(&Deed::BroughtBack(services.collect()));
+                        self.note(Deed::BroughtBack(services.collect()));
                     }
                     // Once it is back, what is left is planned anew.
                     Err(error) if error.kind == Kind::EngineAway && tries < TRIES => continue,

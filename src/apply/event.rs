@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::plan::done::Deed;
+use crate::plan::{Plan, Step};
 
 /// What happens meanwhile, for whoever shows it.
 #[derive(Debug, Clone)]
@@ -21,6 +22,10 @@ pub enum Event {
     RollingBack { because: String },
     /// The plan that takes back what was done.
     Undoing(Plan),
+    /// This step comes next.
+    Ahead(Step),
+    /// This was done, or is about to be and may take effect although its command fails.
+    Did(Deed),
     /// A line that Compose printed.
     Output(String),
 }

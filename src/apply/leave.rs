@@ -141,7 +141,7 @@ impl Run<'_> {
     ) -> Result<(), CommandError> {
         let running = handles(share, |victim| victim.running);
         if !running.is_empty() {
-            self.note(&Deed::Stopping(self.touched_by(step, &running)));
+            self.note(Deed::Stopping(self.touched_by(step, &running)));
             // One that is gone already is as good as stopped.
             gone_is_fine(self.change(&engine.stop(&running, step.grace)).await)?;
             left.set(left.get() - running.len());
@@ -150,7 +150,7 @@ impl Run<'_> {
             return Ok(());
         };
         let all = handles(share, |_| true);
-        self.note(&Deed::Removing(self.touched_by(step, &all)));
+        self.note(Deed::Removing(self.touched_by(step, &all)));
         gone_is_fine(self.change(&removal).await)
     }
 
@@ -177,7 +177,7 @@ impl Run<'_> {
         let failed = self.change(&undrain(step, self.reach.engine)).await.err();
         match failed.filter(|error| !has_ended(error)) {
             None => {
-                self.note(&Deed::Undrained(vec![step.replica.id.clone()]));
+                self.note(Deed::Undrained(vec![step.replica.id.clone()]));
                 Ok(())
             }
             Some(error) => {
@@ -200,6 +200,7 @@ impl Run<'_> {
             return Ok(());
         };
         let hook = hook(&drain.exec);
+        self.note(Deed::Draining(self.touched_by(step, &drained)));
         // It may block until a job is done, so an interruption does not wait for its end.
         let commands = self.run_inside(&drained, &hook, drain.timeout, OnInterrupt::Ask);
         let (what, limit) = (WaitingFor::DrainCommand, Some(drain.timeout));
@@ -210,7 +211,11 @@ impl Run<'_> {
         self.forgive_ended(&mut failures).await;
         let succeeded = |one: &&Handle| failures.iter().all(|(failed, _)| failed.id != one.id);
         let drained_well: Vec<Handle> = drained.iter().filter(succeeded).cloned().collect();
-        self.note(&Deed::Drained(self.touched_by(step, &drained_well)));
+        if !failures.is_empty() {
+            let failed = failures.iter().map(|(failed, _)| failed.id.clone());
+            self.note(Deed::Undrained(failed.collect()));
+        }
+        self.note(Deed::Drained(self.touched_by(step, &drained_well)));
         let goes_on = self.options.force || self.rolling_back.get();
         if let Some((Handle { name, .. }, error)) = failures.first() {
             let error = explain_inside(error, &drain.exec);

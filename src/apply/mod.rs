@@ -12,7 +12,7 @@ mod verify;
 mod waiting;
 
 pub use event::{Event, Progress, Waiting, WaitingFor};
-pub use result::{Aftermath, Applied, Failure, Outcome, Served, Untouched, count, healthy};
+pub use result::{Aftermath, Applied, Failure, Served, Untouched, count, healthy};
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -286,6 +286,9 @@ impl<'a> Run<'a> {
         let Some(first) = steps.first() else {
             return Ok(BTreeMap::new());
         };
+        for step in steps {
+            (self.emit)(Event::Ahead(step.clone()));
+        }
         match first {
             Step::Remove(_) => self.remove_all(steps).await?,
             Step::Refresh(step) => self.refresh(step).await?,
@@ -311,8 +314,9 @@ impl<'a> Run<'a> {
     }
 
     /// Takes down what is done, or about to be.
-    fn note(&self, deed: &Deed) {
-        self.done.borrow_mut().add(deed);
+    fn note(&self, deed: Deed) {
+        self.done.borrow_mut().add(&deed);
+        (self.emit)(Event::Did(deed));
     }
 
     /// The replicas of the project as they are now.
@@ -407,7 +411,7 @@ impl<'a> Run<'a> {
         let mut finished = self.finished.borrow_mut();
         finished.retain(|service, _| !services.contains(service));
         drop(finished);
-        self.note(&Deed::Disturbed(services));
+        self.note(Deed::Disturbed(services));
     }
 
     fn note_watched(&self, watched: &BTreeMap<String, Duration>) {

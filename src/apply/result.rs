@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 use crate::error::Error;
+use crate::plan::outcome::Outcome;
 use crate::project::observed::{Health, Replica};
-use crate::words::displayed;
 
 /// What became of a run.
 #[derive(Debug, Clone)]
@@ -40,21 +37,6 @@ pub struct Served {
     pub watched: Option<Duration>,
     pub error: Option<String>,
 }
-
-/// How it ended, for a service or for the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    Scaled,
-    Unchanged,
-    Refused,
-    RolledBack,
-    Failed,
-    Interrupted,
-    Planned,
-}
-
-displayed!(Outcome);
 
 /// The services that were not named: proof that they kept their containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -222,7 +222,7 @@ impl Run<'_> {
             let ids = made.into_iter().map(|one| one.id);
             self.restored.borrow_mut().extend(ids);
         } else {
-            self.note(&Deed::Made(made));
+            self.note(Deed::Made(made));
         }
     }
 
@@ -234,7 +234,7 @@ impl Run<'_> {
         let stopped = replicas
             .into_iter()
             .filter(|replica| replica.can_start() && !self.is_new(replica));
-        self.note(&Deed::Starting(stopped.map(Touched::from).collect()));
+        self.note(Deed::Starting(stopped.map(Touched::from).collect()));
     }
 
     /// Whether a replica was made meanwhile by somebody else.

@@ -43,7 +43,7 @@ impl Run<'_> {
         self.tell(engine, step).await?;
         let victims = step.leaving.iter().flat_map(|leaving| &leaving.victims);
         let ids = victims.map(|victim| victim.id.clone()).collect();
-        self.note(&Deed::Undrained(ids));
+        self.note(Deed::Undrained(ids));
         if step.wait {
             self.wait_for_end(step).await?;
         }
@@ -79,7 +79,7 @@ impl Run<'_> {
                 }
                 _ => {
                     let ids = chosen.iter().map(|replica| replica.id.clone());
-                    self.note(&Deed::Preferred(ids.collect()));
+                    self.note(Deed::Preferred(ids.collect()));
                 }
             }
         }
@@ -104,7 +104,7 @@ impl Run<'_> {
                 let counts = services
                     .iter()
                     .filter_map(|service| Some((service.clone(), *step.counts.get(service)?)));
-                self.note(&Deed::Telling(counts.collect()));
+                self.note(Deed::Telling(counts.collect()));
             }
             let Some(error) = error else {
                 continue;
@@ -215,7 +215,7 @@ impl Run<'_> {
             let changed = self.change(&spec).await;
             changed.map_err(|error| Stop::new(explain(&error)))?;
         }
-        self.note(&Deed::Released(ids.to_vec()));
+        self.note(Deed::Released(ids.to_vec()));
         Ok(())
     }
 }

@@ -1,8 +1,10 @@
 //! `rscale check`: the preflight alone.
 
+use super::scale::host_facts;
 use super::session::{Session, host_reads};
 use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
+use crate::pipeline::remembering::Memory;
 use crate::pipeline::selection::{Wish, known_services};
 use crate::pipeline::surroundings::surroundings;
 use crate::preflight::{self, Finding, Overview, Question};
@@ -47,7 +49,11 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
         vec![asked]
     };
     let all = questions.iter().flat_map(preflight::granted).collect();
-    let surroundings = surroundings(reach, &project, &all, host_reads()).await?;
+    let host = host_facts(session);
+    let memory = Memory::of(reach, &host, project.name(), None);
+    memory.mark(&mut project);
+    let leftovers = memory.killed(reach, &host, &project);
+    let surroundings = surroundings(reach, &project, &all, host_reads(), leftovers).await?;
     let overview = Overview::new(&project);
     let examine = |wish: &Wish| {
         let question = Question {

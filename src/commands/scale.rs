@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::session::{Session, host_reads};
-use crate::apply::{Aftermath, ApplyOptions, Failure, Outcome};
+use crate::apply::{Aftermath, ApplyOptions, Failure};
 use crate::cli::{PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
 use crate::lock;
+use crate::memory::Store;
 use crate::pipeline::scaling::{self, Scaled, Scaling};
 use crate::pipeline::selection::Asked;
 use crate::pipeline::surroundings::HostFacts;
+use crate::plan::outcome::Outcome;
 use crate::plan::{PlanOptions, Pull};
 use crate::preflight::Severity;
 use crate::project::target::{Count, Targets, check_limit};
@@ -97,6 +99,7 @@ fn scaling_of(asked: Asked, args: &ScalingArgs) -> Scaling {
         force: preflight.force,
         current_replicas: preflight.current_replicas,
         lock_timeout: args.lock_timeout,
+        within: None,
         plan: PlanOptions {
             step: args.step,
             pause: args.pause.unwrap_or(Duration::ZERO),
@@ -127,6 +130,7 @@ pub fn host_facts(session: &Session<'_>) -> HostFacts {
         likely_name: session.likely_name.clone(),
         lock_folder: lock::folder(),
         command_line: command_line(),
+        store: Store::open().ok(),
     }
 }
 

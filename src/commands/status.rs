@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::scale::host_facts;
 use super::session::Session;
 use crate::cli::StatusArgs;
 use crate::error::{Error, Exit, Result};
 use crate::exec::host;
+use crate::memory::Leftover;
 use crate::pipeline::queues::{Depths, depths};
+use crate::pipeline::remembering::Memory;
 use crate::pipeline::selection::known_services;
 use crate::plain::line;
 use crate::project::Project;
-use crate::report::json::{self, Status, StatusService};
+use crate::report::json::{self, KilledRun, Status, StatusService};
 use crate::report::{status, table};
-use crate::ui::Format;
+use crate::ui::{Format, Ui};
 
 /// Shows what runs.
 pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
@@ -25,6 +28,7 @@ pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
     match args.watch {
         None => {
             session.ui.data(&rendered(session, &seen, args));
+            tell_of(session.ui, &seen.leftovers);
             Ok(Exit::Done)
         }
         Some(interval) => {
@@ -45,6 +49,8 @@ pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
 struct Seen {
     project: Project,
     queues: Depths,
+    /// What runs left that were killed.
+    leftovers: Vec<Leftover>,
 }
 
 async fn read(session: &Session<'_>, args: &StatusArgs) -> Result<Seen> {
@@ -70,12 +76,32 @@ async fn details(session: &Session<'_>, mut project: Project, args: &StatusArgs)
         depths(reach, &asked, wanted)
     );
     restarts?;
-    Ok(Seen { project, queues })
+    let leftovers = leftovers(session, &project);
+    Ok(Seen {
+        project,
+        queues,
+        leftovers,
+    })
+}
+
+/// What runs left half-done that were killed.
+pub fn leftovers(session: &Session<'_>, project: &Project) -> Vec<Leftover> {
+    let (reach, host) = (session.reach(), host_facts(session));
+    Memory::of(reach, &host, project.name(), None).killed(reach, &host, project)
+}
+
+/// Says what runs left half-done that were killed, and what to do about it.
+pub fn tell_of(ui: &Ui, leftovers: &[Leftover]) {
+    for leftover in leftovers {
+        ui.note(&format!("warning: {leftover}"));
+        ui.hint(&leftover.way_out());
+    }
 }
 
 fn document(session: &Session<'_>, seen: &Seen, args: &StatusArgs) -> Status {
     let engine = session.reach().engine.name();
     let mut status = status::status(&seen.project, engine, &args.services);
+    status.killed_runs = seen.leftovers.iter().map(KilledRun::from).collect();
     for service in &mut status.services {
         let said = seen.queues.get(&service.name);
         service.queue = said.map(|(queue, depth)| status::queue(queue, depth));

@@ -3,6 +3,7 @@
 
 pub mod locking;
 pub mod queues;
+pub mod remembering;
 pub mod scaling;
 pub mod selection;
 pub mod surroundings;

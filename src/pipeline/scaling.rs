@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use super::locking::{Purpose, read_locked};
 use super::queues::mark_busy;
+use super::remembering::Memory;
 use super::selection::{Asked, LeftAlone, wish};
 use super::surroundings::{HostFacts, surroundings};
-use crate::apply::{Aftermath, Applied, ApplyOptions, Event, Failure, Outcome, Run};
+use crate::apply::{Aftermath, Applied, ApplyOptions, Event, Failure, Run};
 use crate::engine::Control;
 use crate::engine::steps::commands;
 use crate::error::{Error, Exit, Result};
 use crate::gather::Reach;
-use crate::plan::{Plan, PlanOptions, plan, told};
+use crate::memory::RunId;
+use crate::plan::outcome::Outcome;
+use crate::plan::{Counts, Plan, PlanOptions, plan, told};
 use crate::preflight::{self, Finding, Overview, Question, Severity};
 use crate::project::Project;
 
@@ -23,6 +26,8 @@ pub struct Scaling {
     pub force: bool,
     pub current_replicas: Option<u32>,
     pub lock_timeout: Duration,
+    /// The run that this one is a part of.
+    pub within: Option<RunId>,
     pub plan: PlanOptions,
     pub apply: ApplyOptions,
 }
@@ -101,6 +106,17 @@ impl Scaled {
         }
     }
 
+    /// What the named services have now, as far as it is known.
+    fn counts(&self) -> Counts {
+        let Ending::Applied { applied, .. } = &self.ending else {
+            return Counts::new();
+        };
+        let served = applied.services.iter();
+        served
+            .filter_map(|service| Some((service.name.clone(), service.running?)))
+            .collect()
+    }
+
     pub fn exit(&self) -> Exit {
         match &self.ending {
             Ending::Refused => Exit::Refused,
@@ -129,7 +145,8 @@ pub async fn scale(
 ) -> Result<Scaled> {
     options_of(reach, scaling)?;
     let (project, _lock) = read_locked(reach, scaling.purpose(), host, note).await?;
-    let prepared = Prepared::new(reach, scaling, project, host, note).await?;
+    let memory = Memory::of(reach, host, project.name(), scaling.within.as_ref());
+    let prepared = Prepared::new(reach, scaling, project, host, &memory, note).await?;
     if scaling.dry_run || preflight::refuses(&prepared.findings) {
         return Ok(prepared.held_back(reach, scaling.dry_run));
     }
@@ -138,7 +155,11 @@ pub async fn scale(
             "starting `{service}` ({count}) as well: it is a dependency and does not run"
         ));
     }
-    Ok(prepared.carry_out(reach, scaling, emit).await)
+    let scaled = prepared
+        .carry_out(reach, scaling, host, &memory, emit)
+        .await;
+    memory.trouble().iter().for_each(|trouble| note(trouble));
+    Ok(scaled)
 }
 
 /// Refuses options that the engine cannot follow.
@@ -181,6 +202,7 @@ impl Prepared {
         scaling: &Scaling,
         mut project: Project,
         host: &HostFacts,
+        memory: &Memory,
         note: &dyn Fn(&str),
     ) -> Result<Self> {
         reach.describe(&mut project).await?;
@@ -188,7 +210,9 @@ impl Prepared {
         let granted = preflight::granted(&wish);
         reach.mark_outdated(&mut project, &granted).await?;
         mark_busy(reach, &mut project, &granted, note).await;
-        let surroundings = surroundings(reach, &project, &granted, host.reads).await?;
+        memory.mark(&mut project);
+        let leftovers = memory.leftovers(&project);
+        let surroundings = surroundings(reach, &project, &granted, host.reads, leftovers).await?;
         let question = Question {
             project: &project,
             overview: &Overview::new(&project),
@@ -226,17 +250,36 @@ impl Prepared {
         self.ended(dry_run, ending)
     }
 
-    async fn carry_out(self, reach: Reach<'_>, scaling: &Scaling, emit: &dyn Fn(Event)) -> Scaled {
-        let run = Run::new(reach, &self.project, &self.plan, scaling.apply, emit);
+    async fn carry_out(
+        self,
+        reach: Reach<'_>,
+        scaling: &Scaling,
+        host: &HostFacts,
+        memory: &Memory,
+        emit: &dyn Fn(Event),
+    ) -> Scaled {
+        let within = scaling.within.as_ref();
+        let record = memory.begin(host, &self.project, &self.plan, within);
+        let heard = |event: Event| {
+            if let Some(record) = &record {
+                record.hear(&event);
+            }
+            emit(event);
+        };
+        let run = Run::new(reach, &self.project, &self.plan, scaling.apply, &heard);
         let applied = run.apply().await;
         let interrupted = reach.executor.interrupted();
-        self.ended(
+        let scaled = self.ended(
             false,
             Ending::Applied {
                 applied: Box::new(applied),
                 interrupted,
             },
-        )
+        );
+        if let Some(record) = record {
+            record.end(scaled.outcome(), scaled.counts());
+        }
+        scaled
     }
 
     fn ended(self, dry_run: bool, ending: Ending) -> Scaled {

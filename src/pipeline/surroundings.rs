@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::Control;
 use crate::error::Result;
 use crate::gather::Reach;
+use crate::memory::{Leftover, Store};
 use crate::plan::Counts;
 use crate::preflight::{self, Surroundings};
 use crate::project::Project;
@@ -20,6 +21,8 @@ pub struct HostFacts {
     /// Where the locks of projects are.
     pub lock_folder: PathBuf,
     pub command_line: String,
+    /// Where it is remembered what runs do; `None` where nothing can be.
+    pub store: Option<Store>,
 }
 
 /// Protocol and number of ports.
@@ -41,6 +44,7 @@ pub async fn surroundings(
     project: &Project,
     granted: &Counts,
     reads: HostReads,
+    leftovers: Vec<Leftover>,
 ) -> Result<Surroundings> {
     let mut services = project.declared.services.values();
     let on_one_machine = matches!(reach.engine.control(), Control::Containers(_));
@@ -69,6 +73,7 @@ pub async fn surroundings(
         neighbours: neighbours(reach, project, &changed).await?,
         configurations: configurations(project, &changed, reads),
         facts: reach.facts(project, granted).await?,
+        leftovers,
     })
 }
 

@@ -2,19 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::Counts;
 use crate::project::observed::Replica;
 
 /// One thing that a run does. What may take effect although its command fails is noted before it is run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Deed {
     /// Containers that this run made, as they were found.
     Made(Vec<Touched>),
     /// Replicas that existed and did not run are about to be started.
     Starting(Vec<Touched>),
+    /// Replicas are about to be told to take no more work.
+    Draining(Vec<Touched>),
     /// Replicas were told to take no more work.
     Drained(Vec<Touched>),
-    /// Drained replicas take work again.
+    /// Drained replicas take work again, or could not be drained.
     Undrained(Vec<String>),
     /// Replicas are about to be stopped.
     Stopping(Vec<Touched>),
@@ -33,7 +38,7 @@ pub enum Deed {
 }
 
 /// A container that a run did something to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touched {
     pub id: String,
     pub name: String,
@@ -83,6 +88,8 @@ impl Done {
         match deed {
             Deed::Made(all) => self.made.extend(by_id(all)),
             Deed::Starting(all) => self.started.extend(by_id(all)),
+            // Who was, is known afterwards; only a run that is killed meanwhile leaves it at that.
+            Deed::Draining(_) => {}
             Deed::Drained(all) => self.drained.extend(by_id(all)),
             Deed::Undrained(ids) => self.drained.retain(|id, _| !ids.contains(id)),
             Deed::Stopping(all) => {

@@ -2,8 +2,8 @@
 //! new, and how that is spread over the waves of `--step`.
 
 use super::{Change, Pending, Reason, Victim};
-use crate::project::Project;
 use crate::project::observed::{Health, Replica, State};
+use crate::project::{Marks, Project};
 
 /// What is known of one named service before its steps are laid out.
 pub struct Draft<'a> {
@@ -27,7 +27,7 @@ impl<'a> Draft<'a> {
     pub fn new(project: &'a Project, service: &'a str, to: u32) -> Self {
         let replicas = project.replicas(service);
         let from = project.count(service);
-        let order = removal_order(replicas);
+        let order = removal_order(replicas, &project.marks);
         let useless = replicas.iter().filter(|replica| replica.is_useless());
         let surplus = (from.saturating_sub(to) as usize).max(useless.count());
         let (leaving, kept) = order.split_at(surplus);
@@ -161,7 +161,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Replicas in the order in which they go, with the reason for each.
-pub fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
+pub fn removal_order<'r>(replicas: &'r [Replica], marks: &Marks) -> Vec<(Reason, &'r Replica)> {
     let mut order: Vec<(Reason, &Replica)> = replicas
         .iter()
         .map(|replica| {
@@ -172,6 +172,9 @@ pub fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
                 State::Restarting => Reason::Restarting,
                 State::Running | State::Paused if replica.health == Some(Health::Unhealthy) => {
                     Reason::Unhealthy
+                }
+                State::Running | State::Paused if marks.drained.contains(&replica.id) => {
+                    Reason::Drained
                 }
                 State::Running | State::Paused if replica.outdated => Reason::Outdated,
                 State::Running | State::Paused => match replica.running_tasks {
@@ -197,9 +200,9 @@ pub fn removal_order(replicas: &[Replica]) -> Vec<(Reason, &Replica)> {
 #[cfg(test)]
 mod tests {
     use super::{Draft, Reason, removal_order};
-    use crate::project::Project;
     use crate::project::declared::Declared;
     use crate::project::observed::{Health, Replica, State};
+    use crate::project::{Marks, Project};
 
     #[test]
     fn what_does_not_run_and_is_outdated_is_made_anew_and_the_rest_started() {
@@ -263,8 +266,16 @@ mod tests {
                 health: Some(Health::Unhealthy),
                 ..replica(8, Some(1))
             },
+            Replica {
+                id: "drained".into(),
+                ..replica(9, Some(1))
+            },
         ];
-        let order: Vec<(u32, Reason)> = removal_order(&replicas)
+        let marks = Marks {
+            drained: ["drained".into()].into(),
+            ..Marks::default()
+        };
+        let order: Vec<(u32, Reason)> = removal_order(&replicas, &marks)
             .into_iter()
             .map(|(reason, replica)| (replica.number, reason))
             .collect();
@@ -272,6 +283,7 @@ mod tests {
             order,
             [
                 (8, Reason::Unhealthy),
+                (9, Reason::Drained),
                 (6, Reason::Outdated),
                 (7, Reason::Outdated),
                 (3, Reason::Idle),

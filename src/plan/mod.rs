@@ -6,6 +6,7 @@
 mod dependencies;
 pub mod done;
 mod draft;
+pub mod outcome;
 mod told;
 mod undo;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use crate::project::Project;
 use crate::project::declared::{Hook, Service};
-use crate::project::observed::Handle;
+use crate::project::observed::{Handle, Replica};
 use crate::project::policy::{Drain, Refresh};
 use dependencies::{missing_dependencies, pins, who_starts};
 use draft::Draft;
@@ -101,6 +102,18 @@ pub enum Step {
     Pause(Duration),
 }
 
+impl Step {
+    /// The replicas that go in it.
+    pub fn victims(&self) -> impl Iterator<Item = &Victim> {
+        let removals = match self {
+            Self::Remove(remove) => std::slice::from_ref(remove),
+            Self::SetCounts(told) => &told.leaving,
+            _ => &[],
+        };
+        removals.iter().flat_map(|remove| &remove.victims)
+    }
+}
+
 /// A drained replica that is to take work again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undrain {
@@ -175,6 +188,8 @@ pub enum Reason {
     Exited,
     Restarting,
     Unhealthy,
+    /// It was told to take no more work by a run that did not get to its end.
+    Drained,
     Outdated,
     /// Its worker runs nothing.
     Idle,
@@ -193,6 +208,7 @@ impl Reason {
             Self::Exited => "does not run",
             Self::Restarting => "keeps restarting",
             Self::Unhealthy => "unhealthy",
+            Self::Drained => "drained already",
             Self::Outdated => "older configuration",
             Self::Idle => "idle",
             Self::HighestNumber => "highest number",
@@ -314,6 +330,9 @@ pub fn plan(project: &Project, wish: &Counts, options: &PlanOptions) -> Plan {
             plan.steps.push(Step::Verify { counts });
         }
     }
+    for draft in &drafts {
+        plan.undrain(project, draft.service);
+    }
     plan
 }
 
@@ -343,6 +362,36 @@ impl Plan {
                 .unwrap_or_default(),
             end: End::Removed,
         }));
+    }
+
+    /// What an earlier run drained and this one keeps takes work again, where the policy says how.
+    fn undrain(&mut self, project: &Project, service: &str) {
+        let drain = drain(project.service(service));
+        let Some(command) = drain.and_then(|drain| drain.undo) else {
+            return;
+        };
+        let goes = |replica: &&Replica| {
+            let removed = self.steps.iter().flat_map(Step::victims);
+            let mut removed = removed.map(|victim| &victim.id);
+            removed.any(|id| *id == replica.id)
+        };
+        // By then those that do not run are started.
+        let drained = |replica: &&Replica| {
+            let runs = replica.is_running() || replica.can_start();
+            runs && !replica.leaving && project.marks.drained.contains(&replica.id)
+        };
+        let staying = project.replicas(service).iter().filter(drained);
+        let steps: Vec<Step> = staying
+            .filter(|replica| !goes(replica))
+            .map(|replica| {
+                Step::Undrain(Undrain {
+                    service: service.to_owned(),
+                    replica: replica.into(),
+                    command: command.clone(),
+                })
+            })
+            .collect();
+        self.steps.extend(steps);
     }
 
     fn refresh(&mut self, project: &Project, draft: &Draft, wave: u32, options: &PlanOptions) {

@@ -1,6 +1,8 @@
 //! The plan for an engine that keeps counts itself: it is told a count, brings and takes replicas, and every
 //! one is verified.
 
+use std::collections::BTreeSet;
+
 use super::draft::removal_order;
 use super::{
     Change, Counts, End, Pending, Plan, PlanOptions, RefreshOthers, Remove, SetCounts, Step,
@@ -26,7 +28,7 @@ impl<'a> Way<'a> {
             .filter(|replica| !replica.leaving)
             .cloned()
             .collect();
-        let mut order = removal_order(&staying);
+        let mut order = removal_order(&staying, &project.marks);
         let deployed = project.deployed.get(service);
         if deployed.is_some_and(|deployed| deployed.highest_goes) {
             order.sort_by_key(|(_, replica)| std::cmp::Reverse(replica.number));
@@ -153,7 +155,31 @@ pub fn told(project: &Project, wish: &Counts, options: &PlanOptions, choice: boo
             }
         }
     }
+    for way in &ways {
+        plan.undrain(project, way.service);
+        plan.release(project, way.service);
+    }
     plan
+}
+
+impl Plan {
+    /// What an earlier run marked as the first to go, and this one keeps, is like any other again.
+    fn release(&mut self, project: &Project, service: &str) {
+        let replicas = project.replicas(service).iter();
+        let marked = replicas
+            .filter(|replica| !replica.leaving && project.marks.preferred.contains(&replica.id));
+        let victims: BTreeSet<&String> = self
+            .steps
+            .iter()
+            .flat_map(Step::victims)
+            .map(|victim| &victim.id)
+            .collect();
+        let ids = marked.map(|replica| replica.id.clone());
+        let ids: Vec<String> = ids.filter(|id| !victims.contains(id)).collect();
+        if !ids.is_empty() {
+            self.steps.push(Step::Release { ids });
+        }
+    }
 }
 
 fn leaving(project: &Project, way: &Way, victims: &[Victim], options: &PlanOptions) -> Remove {

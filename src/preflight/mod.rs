@@ -10,6 +10,7 @@ mod detection;
 mod identity;
 mod image;
 mod invocation;
+mod killed;
 mod kubernetes;
 mod limits;
 mod notation;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::memory::Leftover;
 use crate::plan::Counts;
 use crate::project::Project;
 use crate::project::cluster::Facts;
@@ -141,6 +143,8 @@ pub enum Rule {
     DisruptionBudget,
     Quota,
     Rights,
+    KilledRun,
+    Drained,
 }
 
 displayed!(Severity, Rule);
@@ -174,6 +178,8 @@ pub struct Surroundings {
     pub configurations: BTreeMap<String, String>,
     /// What is known of the cluster; `None` on one machine.
     pub facts: Option<Facts>,
+    /// What runs left that were killed.
+    pub leftovers: Vec<Leftover>,
 }
 
 impl Question<'_> {
@@ -226,6 +232,8 @@ const RULES: &[RuleFn] = &[
     state::paused,
     state::unhealthy,
     state::profile,
+    killed::killed_run,
+    killed::drained,
 ];
 
 /// The rules for an engine that is told counts and places replicas itself.
@@ -242,6 +250,8 @@ const RULES_OF_CLUSTERS: &[RuleFn] = &[
     roles::stateful,
     roles::one_shot,
     resources::connections,
+    killed::killed_run,
+    killed::drained,
 ];
 
 /// What Swarm alone cannot do.

@@ -36,6 +36,17 @@ pub struct Project {
     pub failures: Vec<Replica>,
     /// The machines of a cluster.
     pub nodes: Vec<Node>,
+    /// What earlier runs left on replicas.
+    pub marks: Marks,
+}
+
+/// What earlier runs did to replicas that are still there and that no engine tells; by id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// They were told to take no more work.
+    pub drained: BTreeSet<String>,
+    /// They were marked as the first to go.
+    pub preferred: BTreeSet<String>,
 }
 
 impl Project {
@@ -64,6 +75,7 @@ impl Project {
             deployed: BTreeMap::new(),
             failures: observed.failures,
             nodes: observed.nodes,
+            marks: Marks::default(),
         };
         project.describe(observed.deployed);
         project

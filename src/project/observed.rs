@@ -91,7 +91,7 @@ pub struct Replica {
 }
 
 /// What a container is told by, and what people call it: another one may get the name, never the id.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Handle {
     pub id: String,
     pub name: String,

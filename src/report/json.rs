@@ -5,10 +5,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::apply::{Outcome, Served, Untouched, count, healthy};
+use crate::apply::{Served, Untouched, count, healthy};
 use crate::export::Target;
+use crate::memory::{HalfDone, Leftover};
 use crate::pipeline::scaling::{Ending, Scaled};
 use crate::pipeline::selection;
+use crate::plan::outcome::Outcome;
 use crate::plan::{Change, Plan};
 use crate::preflight::{Finding, Rule, Severity};
 use crate::project::Project;
@@ -29,6 +31,60 @@ pub struct Status {
     pub services: Vec<StatusService>,
     /// The machines of a cluster, where the engine tells them; empty with Compose.
     pub nodes: Vec<StatusNode>,
+    /// Runs of rscale that were killed and left something half-done, the oldest first.
+    pub killed_runs: Vec<KilledRun>,
+}
+
+/// A run that began and neither ended nor took back what it did, as far as this user's state store knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct KilledRun {
+    /// Subcommand and targets.
+    pub command: String,
+    pub user: String,
+    pub pid: u32,
+    /// RFC 3339, UTC.
+    pub began_at: String,
+    pub services: Vec<KilledService>,
+    /// What to type to get to where it was going; null where that was more than one count.
+    pub finish: Option<String>,
+    /// What to type to get back to the counts before it.
+    pub undo: String,
+}
+
+/// A service that such a run was to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct KilledService {
+    pub name: String,
+    pub from: u32,
+    /// Null where it was to become more than one count.
+    pub to: Option<u32>,
+    pub now: u32,
+    /// Names of replicas that have come since: made by that run, or by somebody after it.
+    pub new: Vec<String>,
+    /// Names of replicas that ran before and do not run now.
+    pub stopped: Vec<String>,
+}
+
+impl From<&Leftover> for KilledRun {
+    fn from(leftover: &Leftover) -> Self {
+        let service = |one: &HalfDone| KilledService {
+            name: one.service.clone(),
+            from: one.from,
+            to: one.to,
+            now: one.now,
+            new: one.new.clone(),
+            stopped: one.stopped.clone(),
+        };
+        Self {
+            command: leftover.by.command.clone(),
+            user: leftover.by.user.clone(),
+            pid: leftover.by.pid,
+            began_at: leftover.at.to_string(),
+            services: leftover.services.iter().map(service).collect(),
+            finish: leftover.finish(),
+            undo: leftover.undo(),
+        }
+    }
 }
 
 /// A machine of a cluster.

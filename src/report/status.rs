@@ -71,6 +71,7 @@ pub fn status(project: &Project, engine: &str, only: &[String]) -> Status {
         project: project.name().to_owned(),
         engine: engine.to_owned(),
         nodes: nodes(project),
+        killed_runs: Vec::new(),
         services: declared
             .chain(orphans)
             .filter(|service| wanted(&service.name))

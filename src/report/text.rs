@@ -6,11 +6,12 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::json::{Export, FindingItem, LeftAlone, Scale, ScaledService};
-use crate::apply::{Outcome, Waiting, WaitingFor};
+use crate::apply::{Waiting, WaitingFor};
 use crate::duration;
 use crate::engine::Engine;
 use crate::engine::steps::commands;
 use crate::plain::line;
+use crate::plan::outcome::Outcome;
 use crate::plan::{End, Plan, Remove, Start, Step};
 use crate::preflight::Severity;
 use crate::project::Project;

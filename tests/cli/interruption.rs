@@ -1,60 +1,16 @@
 //! Signals, on a docker that does not answer.
 
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::SHOP;
+use crate::support::background::Background;
 use crate::support::fake::{Answer, Container, Fake, running};
 
-/// Shorter than the time limit of the command that does not answer, and long for everything else.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Two signals that are no closer than this are two.
 const APART: Duration = Duration::from_millis(400);
-
-/// A run of rscale that signals can be sent to; it is ended with the test.
-struct Run(Option<Child>);
-
-impl Run {
-    fn of(mut command: Command) -> Self {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(Some(command.spawn().unwrap()))
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = self.0.as_ref().unwrap().id();
-        let pid = Pid::from_raw(id.try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// How it ended: status, stdout, stderr.
-    #[track_caller]
-    fn ended(mut self) -> (Option<i32>, String, String) {
-        let began = Instant::now();
-        while self.0.as_mut().unwrap().try_wait().unwrap().is_none() {
-            assert!(began.elapsed() < PATIENCE, "it does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let child = self.0.take().unwrap();
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code(), text(stdout), text(stderr))
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
 
 /// A replica that is created and never starts.
 fn never_starts() -> Fake {
@@ -73,7 +29,7 @@ fn never_starts() -> Fake {
 #[test]
 fn a_second_signal_ends_the_waiting() {
     let fake = never_starts();
-    let run = Run::of(fake.command());
+    let run = Background::of(fake.command());
     fake.wait_for_call("start ");
     run.signal(Signal::INT);
     std::thread::sleep(APART);
@@ -102,7 +58,7 @@ fn a_second_signal_ends_a_roll_back() {
         .on("^start ", Answer::fails("no"))
         .on("^rm ", Answer::waits())
         .line("worker-a=2");
-    let run = Run::of(fake.command());
+    let run = Background::of(fake.command());
     fake.wait_for_call("rm ");
     run.signal(Signal::INT);
     std::thread::sleep(APART);
@@ -126,7 +82,7 @@ fn a_first_signal_leaves_a_commands_own_limit() {
         .on("exec shop-lb-1 reload", Answer::waits())
         .on("^exec ", Answer::waits())
         .line("web=2");
-    let run = Run::of(fake.command());
+    let run = Background::of(fake.command());
     fake.wait_for_call("exec ");
     run.signal(Signal::INT);
     let (status, stdout, stderr) = run.ended();
@@ -151,7 +107,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
         let env = rscale.get_envs();
         command.envs(env.filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(fake.project_folder());
-        let run = Run::of(command);
+        let run = Background::of(command);
         fake.wait_for_call("ps ");
         run.signal(signal);
         std::thread::sleep(APART);
@@ -167,7 +123,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
 fn a_signal_ends_what_only_reads() {
     for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
         let fake = Fake::new(SHOP).on("^ps ", Answer::waits()).line("status");
-        let run = Run::of(fake.command());
+        let run = Background::of(fake.command());
         fake.wait_for_call("ps ");
         run.signal(signal);
         let (status, _, stderr) = run.ended();

@@ -9,6 +9,7 @@ mod help;
 mod hostile;
 mod input;
 mod interruption;
+mod killed;
 mod load_test;
 mod man;
 mod output;

@@ -25,6 +25,7 @@ fn project_options_are_passed_on_to_every_call_of_compose() {
         for whole in [format!("{line} {command}"), format!("{command} {line}")] {
             let ran = Fake::new(SHOP)
                 .containers(running("worker-a", 1))
+                .on("^rm", Answer::makes(Vec::new()))
                 .line(&whole)
                 .output();
             assert_eq!(ran.status, 0, "{whole}: {ran:#?}");

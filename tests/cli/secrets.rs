@@ -68,7 +68,7 @@ fn a_hook_gets_its_variables_from_the_environment_of_the_client() {
     let ran = fake.output();
     assert!(
         ran.calls
-            .contains(&"exec --env API_KEY --env TOKEN shop-web-2 deregister".to_owned()),
+            .contains(&"exec --env API_KEY --env TOKEN web-2-id deregister".to_owned()),
         "{:#?}",
         ran.calls
     );

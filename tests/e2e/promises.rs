@@ -764,6 +764,8 @@ mod interrupted_is_not_broken {
             project.list("log").iter().any(|name| name == "told")
         });
         let [web, _] = snapshot(&project);
+        // Two signals within a quarter of a second are one.
+        std::thread::sleep(std::time::Duration::from_millis(300));
         run.signal(Signal::INT);
         let ran = run.ended().exited(130).says("rscale status");
         assert!(ran.stdout.contains("(1 running, 0 healthy)"), "{ran}");

@@ -269,6 +269,7 @@ impl Project {
             }
         }
         command.env("RSCALE_LOCK_DIR", self.root.path().join("locks"));
+        command.env("RSCALE_STATE_DIR", self.root.path().join("state"));
         // By itself rscale watches replicas of which nothing is known for longer; that has tests of its own.
         command.env("RSCALE_STABLE", "1s");
         if let Some(path) = &self.compose {

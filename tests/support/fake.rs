@@ -182,6 +182,11 @@ impl Fake {
         self.path("shop")
     }
 
+    /// Where it is remembered what runs do.
+    pub fn state_folder(&self) -> PathBuf {
+        self.path("state")
+    }
+
     /// Where the locks of this run are.
     pub fn lock_folder(&self) -> PathBuf {
         self.path("locks")
@@ -277,6 +282,12 @@ impl Fake {
         self.args(line.split(' ').filter(|word| !word.is_empty()))
     }
 
+    /// Another run, on what the one before left.
+    pub fn again(mut self, line: &str) -> Self {
+        self.args.clear();
+        self.line(line)
+    }
+
     /// Sets a variable, or takes one of the builder's own away when the value is empty.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
@@ -311,6 +322,7 @@ impl Fake {
             ("HOME".into(), text("home")),
             ("FAKE_DOCKER".into(), text("docker")),
             ("RSCALE_LOCK_DIR".into(), text("locks")),
+            ("RSCALE_STATE_DIR".into(), text("state")),
             ("RSCALE_COMPOSE".into(), "docker compose".into()),
             // An engine elsewhere: what listens on this machine plays no part.
             ("DOCKER_HOST".into(), "tcp://engine.test:2376".into()),

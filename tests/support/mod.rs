@@ -1,6 +1,8 @@
 //! What the tests are built with.
 
 #[cfg(unix)]
+pub mod background;
+#[cfg(unix)]
 pub mod certificates;
 #[cfg(unix)]
 mod container;

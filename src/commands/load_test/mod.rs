@@ -10,6 +10,7 @@ use measuring::{Measured, Measurement};
 use request::Request;
 
 use super::session::Session;
+use super::status::{leftovers, tell_of};
 use crate::cli::LoadTestArgs;
 use crate::duration;
 use crate::error::{Error, Exit, Kind, Result};
@@ -33,6 +34,7 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
     let ui = session.ui;
     let measurement = Measurement::prepare(session.reach(), &session.likely_name, &request).await?;
     ui.notes(&measurement.notes);
+    tell_of(ui, &leftovers(session, &measurement.project));
     let Measured { result, failure } = measurement
         .carry_out(session.reach(), &request, &|event| {
             show(ui, &measurement, event);

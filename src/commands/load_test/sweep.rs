@@ -299,6 +299,7 @@ impl Sweeping<'_> {
             force,
             current_replicas: None,
             lock_timeout: Duration::from_secs(60),
+            within: None,
             plan: PlanOptions {
                 verify: true,
                 ..PlanOptions::default()

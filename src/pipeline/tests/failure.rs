@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::apply::{Aftermath, Event, Outcome};
+use crate::apply::{Aftermath, Event};
+use crate::plan::outcome::Outcome;
 
 use super::agreed;
 use super::container::Container;

@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use super::container::Container;
 use super::scenario::{Scenario, Story};
 use super::simulation::{Fate, Trouble};
-use crate::apply::Outcome;
 use crate::exec::recording::Moment;
+use crate::plan::outcome::Outcome;
+use crate::preflight::Rule;
 
 const SHOP: &str = "
 services:
@@ -233,8 +234,30 @@ async fn whenever_it_is_interrupted_or_killed_the_truth_is_said_and_the_next_run
                 {
                     wrong.push(format!("{place}: not as before\n{}", story.told()));
                 }
+                let half_done = killed && is_half_done(&story, &wanted);
                 tokio::time::sleep(std::time::Duration::from_secs(1000)).await;
                 let again = stopped.run().await;
+                let told = again.scaled.as_ref().is_some_and(|scaled| {
+                    let mut findings = scaled.findings.iter();
+                    findings.any(|finding| finding.rule == Rule::KilledRun)
+                });
+                if half_done {
+                    *outcomes.entry("left half-done".into()).or_default() += 1;
+                }
+                if told != half_done {
+                    wrong.push(format!("{place}: half-done {half_done}, and told: {told}"));
+                }
+                if !stopped.drained().is_empty() {
+                    wrong.push(format!("{place}: {:?} stay drained", stopped.drained()));
+                }
+                tokio::time::sleep(std::time::Duration::from_secs(1000)).await;
+                let third = stopped.run().await;
+                if !third.scaled().findings.is_empty() {
+                    wrong.push(format!(
+                        "{place}: still told of: {:?}",
+                        third.scaled().findings
+                    ));
+                }
                 let there = again.scaled.is_some()
                     && matches!(
                         again.scaled().outcome(),
@@ -255,6 +278,71 @@ async fn whenever_it_is_interrupted_or_killed_the_truth_is_said_and_the_next_run
         wrong.len(),
         wrong[..wrong.len().min(12)].join("\n\n")
     );
+}
+
+/// Whether a service that was to change is neither as it was nor as it was to become.
+fn is_half_done(story: &Story, wanted: &BTreeMap<String, usize>) -> bool {
+    let there = |all: &[Container], service: &str| -> Vec<(String, String)> {
+        let of_service = of(all, service).into_iter();
+        of_service
+            .map(|one| (one.id.clone(), one.state.clone()))
+            .collect()
+    };
+    wanted.iter().any(|(service, count)| {
+        let now = there(&story.after, service);
+        let arrived = now.len() == *count && now.iter().all(|(_, state)| state == "running");
+        !arrived && now != there(&story.before, service)
+    })
+}
+
+/// What a run that was killed left half-done is undone by what is told of it, at each command of each scenario.
+#[tokio::test(start_paused = true)]
+async fn what_is_told_of_a_killed_run_undoes_it() {
+    let (mut wrong, mut undone) = (Vec::new(), 0);
+    for (name, asks) in SCENARIOS {
+        let quiet = scenario(asks);
+        quiet.run().await;
+        for (at, moment) in (0..quiet.asked())
+            .flat_map(|at| [Moment::KillBefore, Moment::KillAfter].map(|moment| (at, moment)))
+        {
+            let killed = scenario(asks);
+            killed.comes_at(at, moment);
+            let story = killed.run().await;
+            if !is_half_done(&story, &wanted(asks)) {
+                continue;
+            }
+            undone += 1;
+            let killed = killed.with(|scaling| scaling.dry_run = true);
+            let asked_about = killed.run().await;
+            let mut findings = asked_about.scaled().findings.iter();
+            let told = findings.find(|finding| finding.rule == Rule::KilledRun);
+            let undo = told.and_then(|finding| finding.hint.split_once("to undo it: rscale "));
+            let place = format!("{name} ({asks}), {moment:?} at command {at}");
+            let Some((_, undo)) = undo else {
+                wrong.push(format!("{place}: not told how to undo it: {told:?}"));
+                continue;
+            };
+            let killed = killed.asks(undo).with(|scaling| scaling.dry_run = false);
+            let back = killed.run().await;
+            let counts = |all: &[Container]| -> BTreeMap<String, usize> {
+                let services = wanted(asks).into_keys();
+                services
+                    .map(|service| (service.clone(), of(all, &service).len()))
+                    .collect()
+            };
+            if counts(&back.after) != counts(&story.before) || !killed.drained().is_empty() {
+                let drained = killed.drained();
+                wrong.push(format!(
+                    "{place}: not undone by {undo}, drained: {drained:?}"
+                ));
+            }
+            if !killed.run().await.scaled().findings.is_empty() {
+                wrong.push(format!("{place}: told of again"));
+            }
+        }
+    }
+    assert!(undone > 20, "{undone}");
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 fn quiet_there(story: &Story) -> String {

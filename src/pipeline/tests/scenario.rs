@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::exec::recording::{Moment, RecordingExecutor};
 use crate::gather::Reach;
 use crate::lock::{Attempt, Holder, ProjectLock, attempt, path_of};
+use crate::memory::Store;
 use crate::pipeline::scaling::{Scaled, Scaling, scale};
 use crate::pipeline::selection::Asked;
 use crate::pipeline::surroundings::HostFacts;
@@ -29,6 +30,8 @@ pub struct Scenario {
     executor: RecordingExecutor,
     scaling: Scaling,
     locks: TempDir,
+    /// Where it is remembered what runs do.
+    state: TempDir,
 }
 
 /// How it went.
@@ -58,6 +61,7 @@ impl Scenario {
                 force: false,
                 current_replicas: None,
                 lock_timeout: Duration::ZERO,
+                within: None,
                 plan: PlanOptions {
                     verify: true,
                     ..PlanOptions::default()
@@ -71,6 +75,7 @@ impl Scenario {
                 },
             },
             locks: TempDir::new().unwrap(),
+            state: TempDir::new().unwrap(),
         }
     }
 
@@ -119,6 +124,11 @@ impl Scenario {
     /// What was done to containers of others.
     pub fn harm(&self) -> Vec<String> {
         self.simulation.borrow().harm()
+    }
+
+    /// Containers that run and take no more work, by name.
+    pub fn drained(&self) -> Vec<String> {
+        self.simulation.borrow().drained()
     }
 
     /// How many commands there were.
@@ -173,6 +183,8 @@ impl Scenario {
         let host = HostFacts {
             likely_name: "shop".into(),
             lock_folder: self.locks.path().to_owned(),
+            store: Some(Store::at(self.state.path()).unwrap()),
+            command_line: "rscale".into(),
             ..HostFacts::default()
         };
         let (notes, events) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));

@@ -79,6 +79,9 @@ pub enum Other {
     Removes(usize, usize),
 }
 
+/// The file whose being there has a worker of these tests take no more work.
+const DRAINED: &str = "/tmp/draining";
+
 struct Simulated {
     container: Container,
     started: Option<Instant>,
@@ -97,6 +100,8 @@ pub struct Simulation {
     logs: BTreeMap<String, String>,
     began: Instant,
     made: u32,
+    /// Ids of those that were told to take no more work.
+    drained: BTreeSet<String>,
     /// Commands so far, and which of them goes wrong how.
     asked: usize,
     trouble: Option<(usize, Trouble)>,
@@ -133,6 +138,7 @@ impl Simulation {
             logs: BTreeMap::new(),
             began: Instant::now(),
             made: 0,
+            drained: BTreeSet::new(),
             asked: 0,
             trouble: None,
             away_until: None,
@@ -231,6 +237,23 @@ impl Simulation {
             !goes
         });
         Some(number)
+    }
+
+    fn drain(&mut self, id: &str, drained: bool) -> Answer {
+        if drained {
+            self.drained.insert(id.to_owned());
+        } else {
+            self.drained.remove(id);
+        }
+        done("")
+    }
+
+    /// Containers that run and take no more work, by name.
+    pub fn drained(&self) -> Vec<String> {
+        let containers = self.containers.iter().map(|one| &one.container);
+        let drained =
+            containers.filter(|one| one.state == "running" && self.drained.contains(&one.id));
+        drained.map(|one| one.name.clone()).collect()
     }
 
     /// How many commands there were.
@@ -390,6 +413,8 @@ impl Simulation {
                 let log = name.and_then(|name| self.logs.get(&name).cloned());
                 done(&log.unwrap_or_default())
             }
+            ("docker", ["exec", id, "touch", DRAINED]) => self.drain(id, true),
+            ("docker", ["exec", id, "rm", DRAINED]) => self.drain(id, false),
             ("docker", ["exec", ..] | ["stats", "--no-stream", ..]) => done(""),
             _ => panic!("the simulation does not know `{line}`"),
         };

@@ -232,6 +232,7 @@ impl Stage {
             force: false,
             current_replicas: None,
             lock_timeout: Duration::ZERO,
+            within: None,
             plan: PlanOptions {
                 verify,
                 ..PlanOptions::default()

@@ -1,0 +1,13 @@
+//! What rscale remembers from run to run: the state store, and in it a journal for each project.
+
+mod journal;
+mod leftover;
+mod past;
+mod record;
+mod store;
+
+pub use journal::Journal;
+pub use leftover::{HalfDone, Leftover, leftovers};
+pub use past::Past;
+pub use record::{Ahead, Began, Former, RunId, What};
+pub use store::Store;
