@@ -7,7 +7,7 @@ use crate::apply::{Aftermath, ApplyOptions, Failure};
 use crate::cli::{PullPolicy, ScaleAllArgs, ScalingArgs};
 use crate::error::{Error, Exit, Result};
 use crate::lock;
-use crate::memory::Store;
+use crate::memory::{self, Store};
 use crate::pipeline::scaling::{self, Scaled, Scaling};
 use crate::pipeline::selection::Asked;
 use crate::pipeline::surroundings::HostFacts;
@@ -130,7 +130,7 @@ pub fn host_facts(session: &Session<'_>) -> HostFacts {
         likely_name: session.likely_name.clone(),
         lock_folder: lock::folder(),
         command_line: command_line(),
-        store: Store::open().ok(),
+        store: memory::place().map(Store::at),
     }
 }
 

@@ -133,12 +133,7 @@ mod tests {
     #[test]
     fn what_is_said_is_read_again_and_half_a_line_hurts_nobody() {
         let root = tempfile::tempdir().unwrap();
-        let folder = || {
-            Store::at(root.path())
-                .unwrap()
-                .project("engine", "shop")
-                .unwrap()
-        };
+        let folder = || Store::at(root.path()).project("engine", "shop");
         let journal = Journal::new(folder());
         let run = RunId::new(Timestamp::UNIX_EPOCH, 7);
         journal.say(&run, began()).unwrap();

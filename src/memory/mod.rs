@@ -5,9 +5,11 @@ mod leftover;
 mod past;
 mod record;
 mod store;
+mod whole;
 
 pub use journal::Journal;
 pub use leftover::{HalfDone, Leftover, leftovers};
 pub use past::Past;
 pub use record::{Ahead, Began, Former, RunId, What};
-pub use store::Store;
+pub use store::{Store, place};
+pub use whole::{Readers, folder_of, write_whole};

@@ -25,25 +25,22 @@ pub struct Memory {
 impl Memory {
     /// What is remembered up to now. `current` is a run that this one is a part of.
     pub fn of(reach: Reach<'_>, host: &HostFacts, project: &str, current: Option<&RunId>) -> Self {
+        let nothing = |why: String| Self {
+            journal: None,
+            past: Past::default(),
+            trouble: RefCell::new(Some(why)),
+        };
         let Some(store) = &host.store else {
-            return Self {
-                journal: None,
-                past: Past::default(),
-                trouble: RefCell::new(None),
-            };
+            return nothing("there is no folder for it, name one: RSCALE_STATE_DIR".to_owned());
         };
-        let journal = store.project(reach.address, project).map(Journal::new);
-        let (journal, past, trouble) = match journal.and_then(|journal| {
-            let past = journal.past()?;
-            Ok((journal, past))
-        }) {
-            Ok((journal, past)) => (Some(journal), past.before(current), None),
-            Err(error) => (None, Past::default(), Some(error.to_string())),
-        };
-        Self {
-            journal,
-            past,
-            trouble: RefCell::new(trouble),
+        let journal = Journal::new(store.project(reach.address, project));
+        match journal.past() {
+            Ok(past) => Self {
+                journal: Some(journal),
+                past: past.before(current),
+                trouble: RefCell::default(),
+            },
+            Err(error) => nothing(error.to_string()),
         }
     }
 

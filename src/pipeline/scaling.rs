@@ -158,7 +158,9 @@ pub async fn scale(
     let scaled = prepared
         .carry_out(reach, scaling, host, &memory, emit)
         .await;
-    memory.trouble().iter().for_each(|trouble| note(trouble));
+    if let Some(trouble) = memory.trouble().filter(|_| !scaled.plan.is_empty()) {
+        note(&trouble);
+    }
     Ok(scaled)
 }
 

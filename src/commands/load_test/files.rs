@@ -1,11 +1,11 @@
 //! Files that a load test reads and writes; written whole or not at all.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::load::result::LoadTest;
+use crate::memory::{Readers, folder_of, write_whole};
 use crate::report::load_compare;
 
 /// Reads a result that was saved before.
@@ -49,24 +49,5 @@ pub fn write(file: &Path, text: &str) -> Result<()> {
     let refused = |error: std::io::Error| {
         Error::failed(format!("`{}` cannot be written: {error}", file.display()))
     };
-    // A device or a pipe is written to, not replaced.
-    if file.exists() && !file.is_file() {
-        return fs::write(file, text).map_err(refused);
-    }
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let beside = folder_of(file).join(format!(".{name}.{}", std::process::id()));
-    let written = fs::File::create(&beside)
-        .and_then(|mut new| new.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&beside, file));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        refused(error)
-    })
-}
-
-fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+    write_whole(file, text, Readers::Usual).map_err(refused)
 }

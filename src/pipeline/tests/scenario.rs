@@ -183,7 +183,7 @@ impl Scenario {
         let host = HostFacts {
             likely_name: "shop".into(),
             lock_folder: self.locks.path().to_owned(),
-            store: Some(Store::at(self.state.path()).unwrap()),
+            store: Some(Store::at(self.state.path())),
             command_line: "rscale".into(),
             ..HostFacts::default()
         };
