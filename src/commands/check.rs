@@ -4,7 +4,7 @@ use super::scale::host_facts;
 use super::session::{Session, host_reads};
 use crate::cli::CheckArgs;
 use crate::error::{Exit, Result};
-use crate::pipeline::remembering::Memory;
+use crate::pipeline::remembering::recalled;
 use crate::pipeline::selection::{Wish, known_services};
 use crate::pipeline::surroundings::surroundings;
 use crate::preflight::{self, Finding, Overview, Question};
@@ -49,10 +49,7 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>) -> Result<Exit> {
         vec![asked]
     };
     let all = questions.iter().flat_map(preflight::granted).collect();
-    let host = host_facts(session);
-    let memory = Memory::of(reach, &host, project.name(), None);
-    memory.mark(&mut project);
-    let leftovers = memory.killed(reach, &host, &project);
+    let leftovers = recalled(reach, &host_facts(session), &mut project).await;
     let surroundings = surroundings(reach, &project, &all, host_reads(), leftovers).await?;
     let overview = Overview::new(&project);
     let examine = |wish: &Wish| {

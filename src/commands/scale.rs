@@ -129,7 +129,6 @@ pub fn host_facts(session: &Session<'_>) -> HostFacts {
         reads: host_reads(),
         likely_name: session.likely_name.clone(),
         lock_folder: lock::folder(),
-        command_line: command_line(),
         store: memory::place().map(Store::at),
     }
 }
@@ -209,12 +208,4 @@ fn print_failure(ui: &Ui, failure: &Failure) {
             ui.note(&format!("  | {line}"));
         }
     }
-}
-
-/// This run as it was typed, for whoever has to wait for it.
-fn command_line() -> String {
-    let words = std::env::args_os().skip(1);
-    let words = words.map(|word| word.to_string_lossy().into_owned());
-    let words: Vec<String> = ["rscale".to_owned()].into_iter().chain(words).collect();
-    words.join(" ")
 }

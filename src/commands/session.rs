@@ -10,6 +10,7 @@ use crate::engine::compose::{Compose, Generation};
 use crate::engine::kubernetes::Kubernetes;
 use crate::engine::swarm::Swarm;
 use crate::error::{Error, Result};
+use crate::exec::endpoint::Endpoint;
 use crate::exec::{Executor, host};
 use crate::gather::Reach;
 use crate::pipeline::surroundings::HostReads;
@@ -27,8 +28,7 @@ pub struct Session<'a> {
     pub likely_name: String,
     /// The files that say what the project is, as far as they are known without Compose.
     pub files: Vec<PathBuf>,
-    /// Where the engine is, in words that two runs agree on.
-    address: String,
+    endpoint: Endpoint,
 }
 
 impl<'a> Session<'a> {
@@ -86,15 +86,18 @@ impl<'a> Session<'a> {
             );
         }
         let (context, namespace) = (options.context.clone(), options.namespace.clone());
-        let (address, likely_name) = match name {
-            EngineName::Compose | EngineName::Swarm => (host::engine_address(), likely_name),
+        let (endpoint, likely_name) = match name {
+            EngineName::Compose | EngineName::Swarm => (host::endpoint(), likely_name),
             EngineName::Kubernetes => {
                 let place = host::cluster(context.as_deref());
                 let namespace = namespace.clone().or(place.namespace);
                 let namespace = namespace.unwrap_or_else(|| "default".to_owned());
                 let server = place.server.or_else(|| context.clone());
                 (
-                    format!("kubernetes:{}/{namespace}", server.unwrap_or_default()),
+                    Endpoint {
+                        address: format!("kubernetes:{}/{namespace}", server.unwrap_or_default()),
+                        stamp: None,
+                    },
                     // Without a file the namespace is the project.
                     if file.is_some() {
                         likely_name
@@ -121,7 +124,7 @@ impl<'a> Session<'a> {
             ui,
             likely_name,
             files: [files, settings(project)].concat(),
-            address,
+            endpoint,
         })
     }
 
@@ -129,7 +132,7 @@ impl<'a> Session<'a> {
         Reach {
             engine: &*self.engine,
             executor: self.executor,
-            address: &self.address,
+            endpoint: &self.endpoint,
         }
     }
 }
@@ -179,7 +182,7 @@ async fn named_in_file(
     let reach = Reach {
         engine: compose,
         executor,
-        address: "",
+        endpoint: &Endpoint::default(),
     };
     let declared = reach.declared(likely_name).await?;
     Ok(declared.engine.unwrap_or_default())

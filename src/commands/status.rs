@@ -12,7 +12,7 @@ use crate::error::{Error, Exit, Result};
 use crate::exec::host;
 use crate::memory::Leftover;
 use crate::pipeline::queues::{Depths, depths};
-use crate::pipeline::remembering::Memory;
+use crate::pipeline::remembering::recalled;
 use crate::pipeline::selection::known_services;
 use crate::plain::line;
 use crate::project::Project;
@@ -76,18 +76,12 @@ async fn details(session: &Session<'_>, mut project: Project, args: &StatusArgs)
         depths(reach, &asked, wanted)
     );
     restarts?;
-    let leftovers = leftovers(session, &project);
+    let leftovers = recalled(reach, &host_facts(session), &mut project).await;
     Ok(Seen {
         project,
         queues,
         leftovers,
     })
-}
-
-/// What runs left half-done that were killed.
-pub fn leftovers(session: &Session<'_>, project: &Project) -> Vec<Leftover> {
-    let (reach, host) = (session.reach(), host_facts(session));
-    Memory::of(reach, &host, project.name(), None).killed(reach, &host, project)
 }
 
 /// Says what runs left half-done that were killed, and what to do about it.

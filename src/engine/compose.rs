@@ -8,6 +8,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::claims::Claims;
+use super::docker_claims::{DockerClaims, Thing};
+use super::identity::Identity;
 use super::launcher::Launcher;
 use super::{Containers, Control, Engine, EngineInfo, Milestone};
 use crate::error::{Error, Result};
@@ -22,11 +25,11 @@ use crate::project::observed::{
 use crate::project::workload::Place;
 
 /// Time limit of commands that only read.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time limit of `up`, which may pull and build images and wait for dependencies.
 const UP_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Time limit of short changes, on top of what they are told to wait.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// `docker inspect --format`: a container's id, then its address on every network.
 const ADDRESSES_FORMAT: &str =
@@ -157,6 +160,17 @@ impl Engine for Compose {
             _ => &[],
         };
         Some(self.compose(profile, ["config"], READ_TIMEOUT))
+    }
+
+    fn parse_identification(&self, stdout: &str, before: Option<&str>) -> Option<String> {
+        Identity::parse(stdout)?.word(&Identity::parse(before?)?)
+    }
+
+    fn claims(&self, project: &str) -> Box<dyn Claims + '_> {
+        Box::new(DockerClaims {
+            thing: Thing::Volume,
+            project: project.to_owned(),
+        })
     }
 
     fn listing(&self, project: &str) -> Vec<CommandSpec> {

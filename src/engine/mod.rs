@@ -1,7 +1,10 @@
 //! The engines that run replicas: how each is asked and told, as commands and parsers without I/O.
 
 pub mod cause;
+pub mod claims;
 pub mod compose;
+mod docker_claims;
+pub mod identity;
 mod known;
 pub mod kubernetes;
 pub mod launcher;
@@ -25,6 +28,7 @@ use crate::project::cluster::{Deployed, Facts};
 use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{Handle, Observed, Replica, Vitals};
 use crate::project::workload::Place;
+use claims::Claims;
 use launcher::Launcher;
 
 /// What the engine says of itself.
@@ -79,6 +83,16 @@ pub trait Engine {
     fn parse_declared(&self, stdout: &str, fallback_name: &str) -> Result<Declared> {
         Declared::parse(stdout, fallback_name)
     }
+
+    /// Asks the engine who it is.
+    fn identification(&self) -> CommandSpec {
+        identity::question()
+    }
+    /// What it is known by, from what it answered; `None` where it has to be asked again. `before` is what it said the
+    /// time before.
+    fn parse_identification(&self, stdout: &str, before: Option<&str>) -> Option<String>;
+    /// How runs on several machines keep from each other, for a project.
+    fn claims(&self, project: &str) -> Box<dyn Claims + '_>;
 
     /// Lists what runs of a project, whatever its state; commands to be run at the same time.
     fn listing(&self, project: &str) -> Vec<CommandSpec>;

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::endpoint::Endpoint;
 use crate::engine::kubernetes::config::{self, Place};
 
 /// The ports that something listens on at the engine's machine, by protocol (`tcp`, `udp`).
@@ -15,7 +16,8 @@ use crate::engine::kubernetes::config::{self, Place};
 /// check out.
 pub fn engine_ports() -> BTreeSet<(String, u16)> {
     let mut ports = BTreeSet::new();
-    if !engine_address().starts_with("unix://") {
+    let endpoint = endpoint();
+    if endpoint.is_shared() || endpoint.stamp.is_none() {
         return ports;
     }
     for (file, protocol) in [
@@ -44,16 +46,15 @@ fn ports_in(table: &str) -> impl Iterator<Item = u16> {
     })
 }
 
-/// Where the engine is, in words that two runs agree on: the lock of a project is kept by it.
-pub fn engine_address() -> String {
-    if let Some(host) = non_empty("DOCKER_HOST") {
-        return host;
-    }
+/// Where the docker engine is.
+pub fn endpoint() -> Endpoint {
     let context = non_empty("DOCKER_CONTEXT").or_else(current_context);
-    match context.as_deref() {
-        None | Some("default") => "unix:///var/run/docker.sock".into(),
-        Some(context) => format!("context:{context}"),
-    }
+    let config = docker_config();
+    Endpoint::docker(
+        non_empty("DOCKER_HOST"),
+        context.as_deref(),
+        config.as_deref(),
+    )
 }
 
 /// Where kubectl is: the cluster and the namespace of a context, else of its current one.

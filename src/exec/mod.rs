@@ -1,7 +1,9 @@
 //! Running other programs: what to run is data ([`CommandSpec`]), an [`Executor`] runs it.
 
+pub mod endpoint;
 mod group;
 pub mod host;
+pub mod inherited;
 mod interruption;
 pub mod process;
 mod reading;
@@ -123,6 +125,12 @@ impl CommandSpec {
     pub fn on_interrupt(mut self, what: OnInterrupt) -> Self {
         self.on_interrupt = what;
         self
+    }
+
+    /// Whether it changes something, as a client of an engine.
+    fn changes(&self) -> bool {
+        let may_end = matches!(self.on_interrupt, OnInterrupt::Finish | OnInterrupt::Ask);
+        may_end && self.environment == Environment::Client
     }
 
     /// Its program and the first words that say what it does: `docker ps`.

@@ -20,7 +20,7 @@ use super::interruption::{Interruptions, LAST_PATIENCE};
 use super::reading::Said;
 use super::{
     CommandError, CommandOutput, CommandSpec, Environment, Executor, Interruption, LocalFuture,
-    OnInterrupt, OnLine, signals,
+    OnInterrupt, OnLine, inherited, signals,
 };
 use crate::duration;
 
@@ -85,7 +85,13 @@ impl<'n> ProcessExecutor<'n> {
         }
         let command = spec.to_string();
         tracing::debug!(%command, "run");
-        let group = Group::spawn(prepared(spec)).map_err(|error| not_started(spec, &error))?;
+        let start = || Group::spawn(prepared(spec));
+        let group = if spec.changes() {
+            inherited::spawn(start)
+        } else {
+            start()
+        };
+        let group = group.map_err(|error| not_started(spec, &error))?;
         let mut leash = Leash(Some(group));
         let group = leash.0.as_mut().expect("it was put there");
         let stdin = group.stdin();

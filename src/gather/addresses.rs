@@ -14,7 +14,7 @@ use crate::project::observed::Replica;
 impl Reach<'_> {
     /// How those hosts are reached that are services of the project.
     pub async fn addresses(&self, project: &Project, hosts: &BTreeSet<&str>) -> Result<Addresses> {
-        let engine_address = self.address;
+        let engine_address = self.endpoint.address.as_str();
         let named = |service: &Service, replicas: &[Replica]| {
             let container = service.container_name.as_deref();
             let object = project.deployed.get(&service.name);

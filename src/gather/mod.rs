@@ -14,6 +14,7 @@ use crate::engine::steps::running;
 use crate::engine::warning::warnings;
 use crate::engine::{Answer, Containers, Control, Engine, EngineInfo, Orchestrator};
 use crate::error::{Error, Result};
+use crate::exec::endpoint::Endpoint;
 use crate::exec::{CommandError, CommandOutput, CommandSpec, Executor, OnLine};
 
 use crate::plan::Counts;
@@ -32,8 +33,7 @@ const INSPECTED_AT_ONCE: usize = 50;
 pub struct Reach<'a> {
     pub engine: &'a dyn Engine,
     pub executor: &'a dyn Executor,
-    /// Where the engine is, in words that two runs agree on.
-    pub address: &'a str,
+    pub endpoint: &'a Endpoint,
 }
 
 /// What the engine said of itself, and when.

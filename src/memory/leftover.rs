@@ -218,7 +218,7 @@ mod tests {
                 pid: 4711,
                 user: "alice".into(),
                 command: "rscale web=3".into(),
-                since: 0,
+                ..Holder::default()
             },
             within: None,
             services: [("web".into(), Former::new(before, "web", to))].into(),

@@ -1,5 +1,6 @@
 //! What rscale remembers from run to run: the state store, and in it a journal for each project.
 
+mod engines;
 mod journal;
 mod leftover;
 mod past;
@@ -7,6 +8,7 @@ mod record;
 mod store;
 mod whole;
 
+pub use engines::{known, remember};
 pub use journal::Journal;
 pub use leftover::{HalfDone, Leftover, leftovers};
 pub use past::Past;

@@ -55,6 +55,11 @@ impl Store {
         Self { root: root.into() }
     }
 
+    /// Whether anything was ever remembered.
+    pub fn exists(&self) -> bool {
+        self.root.is_dir()
+    }
+
     /// The folder of a project on an engine.
     pub fn project(&self, engine: &str, project: &str) -> Folder {
         let name = |text: &str| utf8_percent_encode(text, NAME).to_string();

@@ -4,11 +4,13 @@ use std::cell::{Cell, RefCell};
 
 use jiff::Timestamp;
 
+use super::identity::engine_id;
+use super::scaling::Scaling;
 use super::surroundings::HostFacts;
 use crate::apply::Event;
 use crate::gather::Reach;
 use crate::lock::{self, Attempt, Holder};
-use crate::memory::{Ahead, Began, Former, Journal, Leftover, Past, RunId, What, leftovers};
+use crate::memory::{Ahead, Began, Former, Journal, Leftover, Past, RunId, Store, What, leftovers};
 use crate::plan::outcome::Outcome;
 use crate::plan::{Counts, Plan};
 use crate::project::{Marks, Project};
@@ -24,7 +26,7 @@ pub struct Memory {
 
 impl Memory {
     /// What is remembered up to now. `current` is a run that this one is a part of.
-    pub fn of(reach: Reach<'_>, host: &HostFacts, project: &str, current: Option<&RunId>) -> Self {
+    pub fn of(host: &HostFacts, engine: &str, project: &str, current: Option<&RunId>) -> Self {
         let nothing = |why: String| Self {
             journal: None,
             past: Past::default(),
@@ -33,7 +35,7 @@ impl Memory {
         let Some(store) = &host.store else {
             return nothing("there is no folder for it, name one: RSCALE_STATE_DIR".to_owned());
         };
-        let journal = Journal::new(store.project(reach.address, project));
+        let journal = Journal::new(store.project(engine, project));
         match journal.past() {
             Ok(past) => Self {
                 journal: Some(journal),
@@ -44,17 +46,7 @@ impl Memory {
         }
     }
 
-    /// What runs left that were killed, for a command that does not hold the project's lock: a run that does is on its
-    /// way.
-    pub fn killed(&self, reach: Reach<'_>, host: &HostFacts, project: &Project) -> Vec<Leftover> {
-        let mut found = self.leftovers(project);
-        if !found.is_empty() && is_held(reach, host, project.name()) {
-            found.clear();
-        }
-        found
-    }
-
-    /// What runs left that were killed, for a command that holds it.
+    /// What runs left that were killed, for a command that holds the project's lock.
     pub fn leftovers(&self, project: &Project) -> Vec<Leftover> {
         leftovers(&self.past, project)
     }
@@ -75,10 +67,9 @@ impl Memory {
     /// earlier one began.
     pub fn begin<'m>(
         &'m self,
-        host: &HostFacts,
+        scaling: &Scaling,
         project: &Project,
         plan: &Plan,
-        within: Option<&RunId>,
     ) -> Option<Record<'m>> {
         if plan.is_empty() && self.past.unended.is_empty() {
             return None;
@@ -93,8 +84,8 @@ impl Memory {
             (service.clone(), former)
         });
         self.begin_as(Began {
-            by: Holder::this_run(host.command_line.clone()),
-            within: within.cloned(),
+            by: Holder::this_run(scaling.asked.to_string()),
+            within: scaling.within.clone(),
             services: services.collect(),
         })
     }
@@ -122,11 +113,29 @@ impl Memory {
     }
 }
 
-/// Whether another run is on its way.
-fn is_held(reach: Reach<'_>, host: &HostFacts, project: &str) -> bool {
-    let path = lock::path_of(&host.lock_folder, project, reach.address);
-    let holder = Holder::this_run(host.command_line.clone());
-    matches!(lock::attempt(&path, &holder), Ok(Attempt::Busy(_)))
+/// What is remembered, for a command that does not hold the project's lock; and what runs left that were killed: not one
+/// that is on its way.
+pub async fn recalled(reach: Reach<'_>, host: &HostFacts, project: &mut Project) -> Vec<Leftover> {
+    if !host.store.as_ref().is_some_and(Store::exists) {
+        return Vec::new();
+    }
+    let Ok(engine) = engine_id(reach, host).await else {
+        return Vec::new();
+    };
+    let memory = Memory::of(host, &engine, project.name(), None);
+    memory.mark(project);
+    let found = memory.leftovers(project);
+    if !found.is_empty() {
+        let path = lock::path_of(&host.lock_folder, project.name(), &engine);
+        let looking = Holder::this_run("rscale".to_owned());
+        // A command of a killed run may still hold it.
+        if let Ok(Attempt::Busy(other)) = lock::attempt(&path, &looking)
+            && !other.is_dead()
+        {
+            return Vec::new();
+        }
+    }
+    found
 }
 
 /// What a run says of itself in the journal.

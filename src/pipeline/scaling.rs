@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::identity::engine_id;
 use super::locking::{Purpose, read_locked};
 use super::queues::mark_busy;
 use super::remembering::Memory;
@@ -26,7 +27,7 @@ pub struct Scaling {
     pub force: bool,
     pub current_replicas: Option<u32>,
     pub lock_timeout: Duration,
-    /// The run that this one is a part of.
+    /// The run that this one is a part of, which holds the project's lock.
     pub within: Option<RunId>,
     pub plan: PlanOptions,
     pub apply: ApplyOptions,
@@ -37,6 +38,7 @@ impl Scaling {
         Purpose {
             asked: &self.asked,
             dry_run: self.dry_run,
+            held: self.within.is_some(),
             lock_timeout: self.lock_timeout,
         }
     }
@@ -144,9 +146,30 @@ pub async fn scale(
     note: &dyn Fn(&str),
 ) -> Result<Scaled> {
     options_of(reach, scaling)?;
-    let (project, _lock) = read_locked(reach, scaling.purpose(), host, note).await?;
-    let memory = Memory::of(reach, host, project.name(), scaling.within.as_ref());
-    let prepared = Prepared::new(reach, scaling, project, host, &memory, note).await?;
+    let engine = engine_id(reach, host).await?;
+    let locked = read_locked(reach, scaling.purpose(), host, &engine, note).await?;
+    let (project, guard) = (locked.project, locked.guard);
+    let memory = Memory::of(host, &engine, project.name(), scaling.within.as_ref());
+    let work = go_on(reach, scaling, project, host, &memory, emit, note);
+    let Some(guard) = guard else {
+        return work.await;
+    };
+    let scaled = guard.during(work).await;
+    guard.release().await;
+    scaled
+}
+
+/// What is done with a project that was read.
+async fn go_on(
+    reach: Reach<'_>,
+    scaling: &Scaling,
+    project: Project,
+    host: &HostFacts,
+    memory: &Memory,
+    emit: &dyn Fn(Event),
+    note: &dyn Fn(&str),
+) -> Result<Scaled> {
+    let prepared = Prepared::new(reach, scaling, project, host, memory, note).await?;
     if scaling.dry_run || preflight::refuses(&prepared.findings) {
         return Ok(prepared.held_back(reach, scaling.dry_run));
     }
@@ -155,9 +178,7 @@ pub async fn scale(
             "starting `{service}` ({count}) as well: it is a dependency and does not run"
         ));
     }
-    let scaled = prepared
-        .carry_out(reach, scaling, host, &memory, emit)
-        .await;
+    let scaled = prepared.carry_out(reach, scaling, memory, emit).await;
     if let Some(trouble) = memory.trouble().filter(|_| !scaled.plan.is_empty()) {
         note(&trouble);
     }
@@ -256,12 +277,10 @@ impl Prepared {
         self,
         reach: Reach<'_>,
         scaling: &Scaling,
-        host: &HostFacts,
         memory: &Memory,
         emit: &dyn Fn(Event),
     ) -> Scaled {
-        let within = scaling.within.as_ref();
-        let record = memory.begin(host, &self.project, &self.plan, within);
+        let record = memory.begin(scaling, &self.project, &self.plan);
         let heard = |event: Event| {
             if let Some(record) = &record {
                 record.hear(&event);

@@ -1,6 +1,7 @@
 //! Which services a scale is about: the named ones, or for `scale-all` every one that can be scaled.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use wildmatch::WildMatch;
 
@@ -20,6 +21,32 @@ pub enum Asked {
         only: Vec<String>,
         except: Vec<String>,
     },
+}
+
+/// Subcommand and targets, as they can be typed.
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(targets) => {
+                f.write_str("rscale")?;
+                let mut targets = targets.0.iter();
+                targets.try_for_each(|(service, count)| write!(f, " {service}={count}"))
+            }
+            Self::All {
+                count,
+                only,
+                except,
+            } => {
+                write!(f, "rscale scale-all {count}")?;
+                for (option, services) in [("--only", only), ("--except", except)] {
+                    for service in services {
+                        write!(f, " {option} {service}")?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A service that `scale-all` does not scale.

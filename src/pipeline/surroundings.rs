@@ -20,7 +20,6 @@ pub struct HostFacts {
     pub likely_name: String,
     /// Where the locks of projects are.
     pub lock_folder: PathBuf,
-    pub command_line: String,
     /// Where it is remembered what runs do; `None` where nothing can be.
     pub store: Option<Store>,
 }

@@ -35,7 +35,7 @@ fn has_hints(stderr: &str, hints: &[&str]) {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of failures")]
 fn an_unusable_project_or_engine_is_exit_4_with_its_cause() {
-    let daemon = "Cannot connect to the Docker daemon at tcp://engine.test:2376. Is the docker daemon running?";
+    let daemon = "Cannot connect to the Docker daemon at unix:///run/docker.sock. Is the docker daemon running?";
     let pipe = "error during connect: this error may indicate that the docker daemon is not running: Get \
                 \"http://%2F%2F.%2Fpipe%2Fdocker_engine/v1.24/info\": open //./pipe/docker_engine: The system cannot \
                 find the file specified.";

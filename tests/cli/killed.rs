@@ -44,17 +44,14 @@ fn status_says_what_was_begun_and_how_to_finish_or_undo_it() {
         "{ran:#?}"
     );
     // Who it was is told by subcommand and targets; what else was typed may be a secret.
-    assert!(
-        ran.stderr.contains("`rscale scale worker-a=2` (pid "),
-        "{ran:#?}"
-    );
+    assert!(ran.stderr.contains("`rscale worker-a=2` (pid "), "{ran:#?}");
 }
 
 #[test]
 fn status_has_it_as_json() {
     let document = killed().again("status --format json").output().json();
     let killed = &document["killed_runs"][0];
-    assert_eq!(killed["command"], "rscale scale worker-a=2");
+    assert_eq!(killed["command"], "rscale worker-a=2");
     assert_eq!(killed["finish"], "rscale worker-a=2");
     assert_eq!(killed["undo"], "rscale worker-a=1");
     let service = &killed["services"][0];
@@ -147,6 +144,39 @@ fn the_journal_has_no_options() {
             }
         }
     }
-    assert!(text.contains("rscale scale worker-a=2"), "{text}");
+    assert!(text.contains("rscale worker-a=2"), "{text}");
     assert!(!text.contains("stop-timeout"), "{text}");
+}
+
+/// `docker start` of a killed run still works: until it has ended nobody else begins anything.
+#[test]
+fn the_lock_is_held_for_as_long_as_a_command_of_a_killed_run_works() {
+    let fake = Fake::new(SHOP)
+        .containers(running("worker-a", 1))
+        .on("up --no-start", Answer::makes(half_made()))
+        .on("^start ", Answer::waits().once())
+        .on("^start ", Answer::makes(running("worker-a", 2)))
+        .line("worker-a=2");
+    let run = Background::of(fake.command());
+    fake.wait_for_call("start ");
+    run.signal(Signal::KILL);
+    run.ended();
+    let fake = fake.again("worker-a=2 --lock-timeout 200ms");
+    let waiting = fake.output();
+    assert_eq!(waiting.status, 1, "{waiting:#?}");
+    assert!(
+        waiting
+            .stderr
+            .contains("waiting for a command of `rscale worker-a=2` (pid "),
+        "{waiting:#?}"
+    );
+    assert!(
+        waiting
+            .stderr
+            .contains("), which was killed, still works on project `shop` after 200ms"),
+        "{waiting:#?}"
+    );
+    fake.go_on();
+    let ran = fake.again("worker-a=2").output();
+    assert_eq!(ran.status, 0, "{ran:#?}");
 }

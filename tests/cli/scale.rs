@@ -312,14 +312,15 @@ fn a_dependency_without_containers_is_started_and_told() {
 
 #[test]
 fn another_run_on_the_project_is_named_and_waited_for_until_the_limit() {
+    use crate::support::fake::ENGINE_ID;
     use rscale::testing::lock::{Attempt, Holder, attempt, path_of};
     let fake = growing().line("web=3 --lock-timeout 0s");
-    let path = path_of(&fake.lock_folder(), "shop", "tcp://engine.test:2376");
+    let path = path_of(&fake.lock_folder(), "shop", ENGINE_ID);
     let holder = Holder {
         pid: 4711,
         user: "alice".into(),
         command: "rscale web=9".into(),
-        since: 0,
+        ..Holder::default()
     };
     let Attempt::Taken(lock) = attempt(&path, &holder).unwrap() else {
         panic!("nobody holds it yet")
@@ -333,7 +334,7 @@ fn another_run_on_the_project_is_named_and_waited_for_until_the_limit() {
         .run();
     assert!(ran.changes().is_empty());
     let waiting = growing().line("web=3 --lock-timeout 300ms");
-    let path = path_of(&waiting.lock_folder(), "shop", "tcp://engine.test:2376");
+    let path = path_of(&waiting.lock_folder(), "shop", ENGINE_ID);
     let Attempt::Taken(second) = attempt(&path, &holder).unwrap() else {
         panic!("nobody holds it yet")
     };

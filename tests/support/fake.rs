@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 pub use super::container::{Container, running};
 
+/// What the fake engine is known by.
+pub const ENGINE_ID: &str = "FAKE:ENGINE";
+
 /// The engine's time: long after every container was started.
 const NOW: &str = "2026-01-02T00:00:00Z";
 /// How long something may take that does not hang.
@@ -109,9 +112,16 @@ impl Ran {
     pub fn changes(&self) -> Vec<&str> {
         let changing = |call: &&str| {
             call.contains(" up ")
-                || ["start ", "stop ", "rm ", "exec "]
-                    .iter()
-                    .any(|word| call.starts_with(word))
+                || [
+                    "start ",
+                    "stop ",
+                    "rm ",
+                    "exec ",
+                    "volume create ",
+                    "volume rm ",
+                ]
+                .iter()
+                .any(|word| call.starts_with(word))
         };
         self.calls
             .iter()
@@ -324,8 +334,11 @@ impl Fake {
             ("RSCALE_LOCK_DIR".into(), text("locks")),
             ("RSCALE_STATE_DIR".into(), text("state")),
             ("RSCALE_COMPOSE".into(), "docker compose".into()),
-            // An engine elsewhere: what listens on this machine plays no part.
-            ("DOCKER_HOST".into(), "tcp://engine.test:2376".into()),
+            // Nobody is there, so what listens on this machine plays no part.
+            (
+                "DOCKER_HOST".into(),
+                format!("unix://{}", text("docker.sock")),
+            ),
         ];
         env.extend(self.env.clone());
         env
@@ -362,10 +375,11 @@ impl Fake {
         }
     }
 
-    /// The calls of docker so far.
+    /// The calls of docker so far, but for the question who it is.
     pub fn calls(&self) -> Vec<String> {
         let text = String::from_utf8(self.raw_calls()).unwrap();
-        text.lines().map(str::to_owned).collect()
+        let asked = |line: &&str| !line.contains("DockerRootDir");
+        text.lines().filter(asked).map(str::to_owned).collect()
     }
 
     /// The environment of the last `docker exec`, as a shell writes it.

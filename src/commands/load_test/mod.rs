@@ -9,14 +9,16 @@ mod work;
 use measuring::{Measured, Measurement};
 use request::Request;
 
+use super::scale::host_facts;
 use super::session::Session;
-use super::status::{leftovers, tell_of};
+use super::status::tell_of;
 use crate::cli::LoadTestArgs;
 use crate::duration;
 use crate::error::{Error, Exit, Kind, Result};
 use crate::load::pace::Amount;
 use crate::load::result::LoadTest;
 use crate::load::run::LoadEvent;
+use crate::pipeline::remembering::recalled;
 use crate::report::{html, json, load_compare, load_text};
 use crate::ui::{Format, Ui};
 
@@ -34,7 +36,9 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
     let ui = session.ui;
     let measurement = Measurement::prepare(session.reach(), &session.likely_name, &request).await?;
     ui.notes(&measurement.notes);
-    tell_of(ui, &leftovers(session, &measurement.project));
+    let mut project = measurement.project.clone();
+    let host = host_facts(session);
+    tell_of(ui, &recalled(session.reach(), &host, &mut project).await);
     let Measured { result, failure } = measurement
         .carry_out(session.reach(), &request, &|event| {
             show(ui, &measurement, event);

@@ -3,6 +3,7 @@
 
 pub mod config;
 mod facts;
+mod lease;
 mod listing;
 mod object;
 mod pod;
@@ -12,8 +13,11 @@ mod workload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::claims::Claims;
 use super::compose::Compose;
 use super::launcher::Launcher;
+use lease::LeaseClaims;
+
 use super::{Answer, Control, Engine, Orchestrator, Telling};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandSpec, OnInterrupt};
@@ -98,6 +102,25 @@ impl Engine for Kubernetes {
 
     fn declared(&self, every_profile: bool) -> Option<CommandSpec> {
         self.file.as_ref()?.declared(every_profile)
+    }
+
+    fn identification(&self) -> CommandSpec {
+        // Whoever may list pods need not be allowed to get the namespace, and every namespace has this account.
+        let account = ["get", "serviceaccount", "default"];
+        let output = ["--output", "jsonpath={.metadata.uid}"];
+        self.request(account.into_iter().chain(output), READ_TIMEOUT)
+    }
+
+    fn parse_identification(&self, stdout: &str, _before: Option<&str>) -> Option<String> {
+        let id = stdout.trim();
+        (!id.is_empty()).then(|| id.to_owned())
+    }
+
+    fn claims(&self, project: &str) -> Box<dyn Claims + '_> {
+        Box::new(LeaseClaims {
+            kubernetes: self,
+            project: project.to_owned(),
+        })
     }
 
     fn listing(&self, _project: &str) -> Vec<CommandSpec> {

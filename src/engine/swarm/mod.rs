@@ -10,7 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::cause::explain_reading;
+use super::claims::Claims;
 use super::compose::Compose;
+use super::docker_claims::{DockerClaims, Thing};
+use super::identity::Identity;
 use super::launcher::Launcher;
 use super::{Answer, Control, Engine, Orchestrator, Telling};
 use crate::error::{Error, Result};
@@ -54,6 +57,19 @@ impl Engine for Swarm {
 
     fn declared(&self, every_profile: bool) -> Option<CommandSpec> {
         self.file.as_ref()?.declared(every_profile)
+    }
+
+    fn parse_identification(&self, stdout: &str, before: Option<&str>) -> Option<String> {
+        let said = Identity::parse(stdout)?;
+        said.swarm()
+            .or_else(|| said.word(&Identity::parse(before?)?))
+    }
+
+    fn claims(&self, project: &str) -> Box<dyn Claims + '_> {
+        Box::new(DockerClaims {
+            thing: Thing::Config,
+            project: project.to_owned(),
+        })
     }
 
     fn listing(&self, project: &str) -> Vec<CommandSpec> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::apply::{ApplyOptions, Event};
 use crate::engine::compose::{Compose, Generation};
 use crate::error::Error;
+use crate::exec::endpoint::Endpoint;
 use crate::exec::recording::{Moment, RecordingExecutor};
 use crate::gather::Reach;
 use crate::lock::{Attempt, Holder, ProjectLock, attempt, path_of};
@@ -22,8 +23,8 @@ use tempfile::TempDir;
 use super::container::{Container, running};
 use super::simulation::{Fate, Fault, Other, Simulation, Trouble};
 
-/// Where the simulated engine is, as locks are kept by it.
-const ENGINE: &str = "simulation";
+/// The simulated engine's id.
+pub const ENGINE: &str = "simulation";
 
 pub struct Scenario {
     simulation: Rc<RefCell<Simulation>>,
@@ -166,6 +167,7 @@ impl Scenario {
             user: "alice".into(),
             command: "rscale web=9".into(),
             since: 0,
+            ..Holder::default()
         };
         match attempt(&path, &holder) {
             Ok(Attempt::Taken(lock)) => lock,
@@ -184,7 +186,6 @@ impl Scenario {
             likely_name: "shop".into(),
             lock_folder: self.locks.path().to_owned(),
             store: Some(Store::at(self.state.path())),
-            command_line: "rscale".into(),
             ..HostFacts::default()
         };
         let (notes, events) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
@@ -193,10 +194,14 @@ impl Scenario {
         let before = self.simulation.borrow_mut().containers();
         let earlier = self.executor.lines().len();
         let began = tokio::time::Instant::now();
+        let endpoint = Endpoint {
+            address: "unix:///simulation".into(),
+            stamp: None,
+        };
         let reach = Reach {
             engine: &engine,
             executor: &self.executor,
-            address: ENGINE,
+            endpoint: &endpoint,
         };
         let outcome = tokio::select! {
             outcome = scale(reach, &self.scaling, &host, &emit, &note) => Some(outcome),

@@ -100,6 +100,8 @@ pub struct Simulation {
     logs: BTreeMap<String, String>,
     began: Instant,
     made: u32,
+    /// Whether its containers were listed already.
+    looked: bool,
     /// Ids of those that were told to take no more work.
     drained: BTreeSet<String>,
     /// Commands so far, and which of them goes wrong how.
@@ -138,6 +140,7 @@ impl Simulation {
             logs: BTreeMap::new(),
             began: Instant::now(),
             made: 0,
+            looked: false,
             drained: BTreeSet::new(),
             asked: 0,
             trouble: None,
@@ -283,7 +286,8 @@ impl Simulation {
         // Nobody comes between the look before an `up`, the `up` and the look after it: that Compose goes by what it finds,
         // and tells names and not ids, cannot be helped.
         let after_up = std::mem::replace(&mut self.after_up, line.contains(" up "));
-        if !self.after_up && !after_up {
+        // What is there at the first look is nobody's in particular.
+        if !self.after_up && !after_up && self.looked {
             let (due, later) = std::mem::take(&mut self.others)
                 .into_iter()
                 .partition(|(when, _)| *when <= at);
@@ -296,6 +300,7 @@ impl Simulation {
         if let Some((_, Trouble::EngineAway(seconds))) = trouble {
             self.away_until = Some(Instant::now() + Duration::from_secs(seconds));
         }
+        self.looked |= line.starts_with("docker ps ");
         let away = self.away_until.is_some_and(|until| Instant::now() < until);
         if away && !line.contains(" config") {
             return failed(
@@ -395,6 +400,9 @@ impl Simulation {
         let answer = match (spec.program.as_str(), words.as_slice()) {
             ("docker", ["compose", rest @ ..]) => self.compose(&line, rest, fault.as_ref()),
             ("docker", ["ps", "--all", ..]) => done(&self.lines(Container::listing_line)),
+            ("docker", ["info", "--format", format]) if format.contains("DockerRootDir") => {
+                done(r#"{"id":"simulation","name":"","root":"","cluster":""}"#)
+            }
             ("docker", ["info", ..]) => done(&format!("8000000000 {}\n", self.now())),
             ("docker", ["inspect", "--type", "container", "--format", _, ids @ ..]) => {
                 self.inspect(&line, ids)

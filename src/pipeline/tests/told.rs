@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::apply::{ApplyOptions, Event};
 use crate::engine::swarm::Swarm;
 use crate::exec::CommandSpec;
+use crate::exec::endpoint::Endpoint;
 use crate::exec::recording::RecordingExecutor;
 use crate::gather::Reach;
 use crate::pipeline::scaling::{Scaled, Scaling, scale};
@@ -251,10 +252,14 @@ impl Stage {
             ..HostFacts::default()
         };
         let swarm = Swarm::default();
+        let endpoint = Endpoint {
+            address: "unix:///simulation".into(),
+            stamp: None,
+        };
         let reach = Reach {
             engine: &swarm,
             executor: &self.executor,
-            address: "simulation",
+            endpoint: &endpoint,
         };
         let notes = RefCell::new(Vec::new());
         let emit = |event: Event| {
