@@ -66,7 +66,14 @@ pub async fn claim<'a>(
         note,
     };
     loop {
-        let found = match held.attempt(waiting.over()).await {
+        let over = waiting.over();
+        if let Some(over) = over {
+            note(&format!(
+                "{} has ended without letting go of project `{project}`: taking over",
+                who(over)
+            ));
+        }
+        let found = match held.attempt(over).await {
             Ok(found) => found,
             Err(error) => return refused(&error, note),
         };
@@ -156,25 +163,19 @@ impl Waiting<'_> {
         (dead || since.elapsed() >= STANDS).then_some(seen)
     }
 
+    /// Takes note of a claim, and waits a little where it stands.
     async fn wait(&mut self, found: Option<Claimed>, held: &HeldClaim<'_>) -> Result<()> {
-        let taken_over = self.over().is_some();
         let Some(found) = found else {
             // It went away in between.
             return Ok(());
         };
-        let other = found.claim.holder.clone();
-        let at = match other.host.as_str() {
-            "" => String::new(),
-            host => format!(" on {host}"),
-        };
-        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != found) || taken_over {
+        let who = who(&found);
+        let is_known = self.seen.as_ref().is_some_and(|(seen, _)| *seen == found);
+        // One that could not be taken over has somebody else who did.
+        if !is_known || self.over().is_some() {
             self.seen = Some((found, Instant::now()));
         }
         if self.over().is_some() {
-            (self.note)(&format!(
-                "{other}{at} has ended without letting go of project `{}`: taking over",
-                self.project
-            ));
             return Ok(());
         }
         if held.executor.interrupted() {
@@ -183,7 +184,7 @@ impl Waiting<'_> {
         if self.began.elapsed() >= self.timeout {
             let limit = duration::show(self.timeout);
             let message = format!(
-                "{other}{at} still scales project `{}` after {limit}",
+                "{who} still scales project `{}` after {limit}",
                 self.project
             );
             return Err(Error::new(Kind::Busy, message)
@@ -196,11 +197,20 @@ impl Waiting<'_> {
         if !self.told {
             self.told = true;
             (self.note)(&format!(
-                "waiting for {other}{at}, which scales project `{}`",
+                "waiting for {who}, which scales project `{}`",
                 self.project
             ));
         }
         held.executor.pause(BETWEEN_LOOKS).await;
         Ok(())
+    }
+}
+
+/// Who claims, and on which machine.
+fn who(claimed: &Claimed) -> String {
+    let holder = &claimed.claim.holder;
+    match holder.host.as_str() {
+        "" => holder.to_string(),
+        host => format!("{holder} on {host}"),
     }
 }

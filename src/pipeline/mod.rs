@@ -3,6 +3,7 @@
 
 pub mod claiming;
 pub mod identity;
+pub mod keeping;
 pub mod locking;
 pub mod queues;
 pub mod remembering;

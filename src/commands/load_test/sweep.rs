@@ -11,6 +11,7 @@ use crate::apply::ApplyOptions;
 use crate::cli::{self, SweepArgs};
 use crate::commands::scale::host_facts;
 use crate::commands::session::Session;
+use crate::commands::status::tell_of;
 use crate::error::{Error, Exit, Kind, Result};
 use crate::exec::Executor;
 use crate::exec::process::ProcessExecutor;
@@ -20,9 +21,16 @@ use crate::load::result::{LoadTest, Sweep};
 use crate::load::run::{LoadEvent, Warmup};
 use crate::load::site::Site;
 use crate::load::sweep::{self, Counts, SweepMode};
+use crate::lock::Holder;
+use crate::memory::{Began, Former, RunId};
+use crate::pipeline::identity::engine_id;
+use crate::pipeline::keeping::Keeping;
+use crate::pipeline::remembering::Memory;
 use crate::pipeline::scaling::{self, Scaled, Scaling};
 use crate::pipeline::selection::{Asked, known_services};
 use crate::plan::PlanOptions;
+use crate::plan::outcome::Outcome;
+use crate::project::Project;
 use crate::project::target::{Count, Targets};
 use crate::project::workload::TaskType;
 use crate::report::{html, json, load_sweep, text};
@@ -34,6 +42,8 @@ const WARMUP: u32 = 5;
 const LISTENING: Duration = Duration::from_secs(60);
 /// How long an answer of a broker may take meanwhile.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long another run on the project is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Measures at every count and says which one is worth it.
 pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs) -> Result<Exit> {
@@ -46,29 +56,76 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     let project = reach.project(&session.likely_name).await?;
     let names: Vec<&String> = points.iter().flat_map(Counts::keys).collect();
     known_services(&project.declared, names.iter().copied())?;
-    let before: Counts = names
-        .iter()
-        .map(|name| ((*name).clone(), project.count(name)))
-        .collect();
-    let sweeping = Sweeping {
+    // What the tasks are is found out first, then what would be refused, before anything is changed.
+    let measurement = Measurement::prepare(reach, &session.likely_name, request).await?;
+    session.ui.notes(&measurement.notes);
+    let mut sweeping = Sweeping {
         session,
         request,
         warnings: &project.declared.warnings,
         wait_timeout: args.wait_timeout,
+        points: &points,
+        before: Counts::new(),
+        run: None,
     };
-    // What the tasks are is found out first, then what would be refused, before anything is changed.
-    let measurement = Measurement::prepare(reach, &session.likely_name, request).await?;
-    session.ui.notes(&measurement.notes);
-    sweeping.announce(&measurement, &points);
+    sweeping.announce(&measurement);
     for point in &points {
         sweeping.refuse_early(point).await?;
     }
+    let host = host_facts(session);
+    let engine = engine_id(reach, &host).await?;
+    let command = command(args);
+    let on_note = |note: &str| session.ui.note(note);
+    let keeping = Keeping {
+        reach,
+        lock_folder: &host.lock_folder,
+        engine: &engine,
+        command: command.clone(),
+        timeout: LOCK_TIMEOUT,
+        note: &on_note,
+    };
+    let guard = keeping.keep(project.name(), None).await?;
     let mut measured = Vec::new();
-    let ended = sweeping.go(&points, &before, &mut measured).await;
-    session.ui.clear_bars();
-    let restored = sweeping.restore(&before).await;
+    let work = async {
+        // As they are now that nobody else changes them.
+        let observed = reach.observed(project.name()).await?;
+        let now = Project::new(project.declared.clone(), observed);
+        sweeping.before = of_services(&now, &names);
+        let memory = Memory::of(&host, &engine, now.name(), None);
+        tell_of(session.ui, &memory.leftovers(&now));
+        let former = |name: &&String| ((*name).clone(), Former::new(&now, name, None));
+        let record = memory.begin_as(Began {
+            by: Holder::this_run(command),
+            within: None,
+            services: names.iter().map(former).collect(),
+        });
+        sweeping.run = Some(
+            record
+                .as_ref()
+                .map_or_else(RunId::default, |record| record.id().clone()),
+        );
+        memory
+            .trouble()
+            .iter()
+            .for_each(|trouble| session.ui.note(trouble));
+        let ended = sweeping.go(&mut measured).await;
+        session.ui.clear_bars();
+        let restored = sweeping.restore().await;
+        if let Some(record) = record {
+            let outcome = match &restored {
+                Ok(_) => Outcome::RolledBack,
+                Err(_) => Outcome::Failed,
+            };
+            record.end(outcome, Counts::new());
+        }
+        Ok::<_, Error>((ended, restored))
+    };
+    let worked = guard.during(work).await;
+    guard.release().await;
+    let (ended, restored) = worked?;
+    let before = &sweeping.before;
     let mut document = sweep::document(project.name(), measured);
-    document.restored = restored.is_ok();
+    document.restored = matches!(restored, Ok(true));
     document.interrupted = session.executor.interrupted();
     document.error = ended.as_ref().err().map(|error| error.message.clone());
     session.ui.clear_bars();
@@ -81,14 +138,18 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
         }
     }
     let saved = sweeping.save(&document);
-    if let Err(error) = restored {
-        session.ui.error(&error);
-        // What went wrong first decides the exit code.
-        return Ok(ended.err().map_or(Exit::Failed, |error| error.exit()));
+    match restored {
+        Ok(true) => session
+            .ui
+            .note(&format!("back to {}", sweep::typed(before))),
+        // What others set was said.
+        Ok(false) => {}
+        Err(error) => {
+            session.ui.error(&error);
+            // What went wrong first decides the exit code.
+            return Ok(ended.err().map_or(Exit::Failed, |error| error.exit()));
+        }
     }
-    session
-        .ui
-        .note(&format!("back to {}", sweep::typed(&before)));
     ended?;
     saved?;
     Ok(verdict(session, &document))
@@ -114,13 +175,29 @@ struct Sweeping<'a> {
     request: &'a Request<'a>,
     warnings: &'a [String],
     wait_timeout: Option<Duration>,
+    points: &'a [Counts],
+    /// The counts before the first point.
+    before: Counts,
+    /// What the scales are a part of, once the project is kept.
+    run: Option<RunId>,
+}
+
+/// The sweep as it could be typed, for whoever has to wait for it.
+fn command(args: &SweepArgs) -> String {
+    let sweeps = args.sweep.iter().map(|sweep| format!(" --sweep {sweep}"));
+    format!("rscale load-test{}", sweeps.collect::<String>())
+}
+
+fn of_services(project: &Project, names: &[&String]) -> Counts {
+    let count = |name: &&String| ((*name).clone(), project.count(name));
+    names.iter().map(count).collect()
 }
 
 impl Sweeping<'_> {
     /// What is sent, and what is left out of the compose file's tasks.
-    fn announce(&self, measurement: &Measurement, points: &[Counts]) {
+    fn announce(&self, measurement: &Measurement) {
         let all = &measurement.plan.types;
-        let swept = of_swept(all, &points[0]);
+        let swept = of_swept(all, &self.points[0]);
         let left_out: Vec<String> = all
             .iter()
             .filter(|task| !swept.contains(task))
@@ -142,16 +219,11 @@ impl Sweeping<'_> {
         refusal(&scaled, point).map_or(Ok(()), Err)
     }
 
-    async fn go(
-        &self,
-        points: &[Counts],
-        before: &Counts,
-        measured: &mut Vec<(Counts, LoadTest)>,
-    ) -> Result<()> {
+    async fn go(&self, measured: &mut Vec<(Counts, LoadTest)>) -> Result<()> {
         let ui = self.session.ui;
-        for (place, point) in points.iter().enumerate() {
+        for (place, point) in self.points.iter().enumerate() {
             let name = sweep::typed(point);
-            ui.note(&format!("[{}/{}] {name}", place + 1, points.len()));
+            ui.note(&format!("[{}/{}] {name}", place + 1, self.points.len()));
             let scaled = self
                 .scale(self.session.executor, point, false, false)
                 .await?;
@@ -172,7 +244,7 @@ impl Sweeping<'_> {
             }
             // A later failure must not lose what was measured.
             let mut so_far = sweep::document(&measured[0].1.project, measured.clone());
-            so_far.restored = point == before;
+            so_far.restored = *point == self.before;
             self.save(&so_far)?;
         }
         Ok(())
@@ -250,32 +322,55 @@ impl Sweeping<'_> {
         Ok(())
     }
 
-    /// Brings the counts back. An interruption has been heard by then; another one ends this as well.
-    async fn restore(&self, before: &Counts) -> Result<()> {
-        let by_hand = || {
-            let targets: Vec<String> = before
-                .iter()
-                .map(|(service, count)| format!("{service}={count}"))
-                .collect();
-            format!("bring them back: rscale {}", targets.join(" "))
+    /// Brings the counts back; whether they are. What somebody else set meanwhile stays. An interruption has been heard by
+    /// then; another one ends this as well.
+    async fn restore(&self) -> Result<bool> {
+        let by_hand = || format!("bring them back: rscale {}", sweep::typed(&self.before));
+        let not_back = |error: Error| {
+            let message = format!(
+                "the counts are not what they were before: {}",
+                error.message
+            );
+            Error::failed(message).hint(by_hand())
         };
         let executor = ProcessExecutor::listening().map_err(|error| {
             Error::failed(format!("signals cannot be listened for: {error}")).hint(by_hand())
         })?;
+        let back = self.own(&executor).await.map_err(not_back)?;
+        let all = back.len() == self.before.len();
+        if back.is_empty() {
+            return Ok(all);
+        }
         // A policy must not keep the counts from being what they were.
-        let scaled = self.scale(&executor, before, false, true).await;
+        let scaled = self.scale(&executor, &back, false, true).await;
         let failed = match scaled {
-            Ok(scaled) => failure(&scaled, before),
+            Ok(scaled) => failure(&scaled, &back),
             Err(error) => Some(error),
         };
-        match failed {
-            None => Ok(()),
-            Some(error) => Err(Error::failed(format!(
-                "the counts are not what they were before: {}",
-                error.message
-            ))
-            .hint(by_hand())),
-        }
+        failed.map_or(Ok(all), |error| Err(not_back(error)))
+    }
+
+    /// The former counts of the services whose count is one that this sweep asked for.
+    async fn own(&self, executor: &ProcessExecutor<'_>) -> Result<Counts> {
+        let reach = Reach {
+            executor,
+            ..self.session.reach()
+        };
+        let project = reach.project(&self.session.likely_name).await?;
+        let mut own = self.before.clone();
+        own.retain(|service, before| {
+            let now = project.count(service);
+            let mut asked = self.points.iter().filter_map(|point| point.get(service));
+            let is_own = now == *before || asked.any(|count| *count == now);
+            if !is_own {
+                self.session.ui.note(&format!(
+                    "warning: `{service}` has {now} replicas, which this sweep did not ask for: somebody else did, so they stay \
+                     (before it were {before})"
+                ));
+            }
+            is_own
+        });
+        Ok(own)
     }
 
     async fn scale(
@@ -298,8 +393,8 @@ impl Sweeping<'_> {
             dry_run,
             force,
             current_replicas: None,
-            lock_timeout: Duration::from_secs(60),
-            within: None,
+            lock_timeout: LOCK_TIMEOUT,
+            within: self.run.clone(),
             plan: PlanOptions {
                 verify: true,
                 ..PlanOptions::default()
@@ -365,10 +460,10 @@ fn failure(scaled: &Scaled, point: &Counts) -> Option<Error> {
         return Some(refused);
     }
     scaled.failure().map(|failure| {
-        let mut error = failure.error.clone();
-        for (name, log) in &failure.logs {
-            error = error.detail(format!("last lines of {name}:\n{log}"));
-        }
-        error
+        let logs = failure.logs.iter();
+        let logs: Vec<String> = logs
+            .map(|(name, log)| format!("last lines of {name}:\n{log}"))
+            .collect();
+        failure.error.clone().detail(logs.join("\n"))
     })
 }

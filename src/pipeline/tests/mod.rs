@@ -1,6 +1,7 @@
 //! The whole pipeline in-process, on a recording executor and a simulated engine; and the planner alone,
 //! on random projects.
 
+mod claims;
 #[path = "../../../tests/support/container.rs"]
 mod container;
 mod failure;
