@@ -37,7 +37,7 @@ impl Identity {
         } else {
             format!("{}:{}", self.name, self.root)
         };
-        (id.trim_matches(':') != "").then_some(id)
+        (!id.trim_matches(':').is_empty()).then_some(id)
     }
 
     /// What its swarm is known by, where it manages one.

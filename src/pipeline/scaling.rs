@@ -150,7 +150,7 @@ pub async fn scale(
     let locked = read_locked(reach, scaling.purpose(), host, &engine, note).await?;
     let (project, guard) = (locked.project, locked.guard);
     let memory = Memory::of(host, &engine, project.name(), scaling.within.as_ref());
-    let work = go_on(reach, scaling, project, host, &memory, emit, note);
+    let work = Box::pin(go_on(reach, scaling, project, host, &memory, emit, note));
     let Some(guard) = guard else {
         return work.await;
     };

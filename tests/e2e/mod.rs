@@ -8,6 +8,7 @@ mod drain;
 mod engines;
 pub mod examples;
 mod export;
+mod killed;
 mod kubernetes;
 mod load_celery;
 mod load_http;

@@ -608,10 +608,7 @@ mod one_at_a_time {
         let first = project.start(SLOW);
         first.wait_until_it_says("pausing");
         let second = project.start(&["web=1"]);
-        second.wait_until_it_says(&format!(
-            "waiting for `rscale web=3 --step 1 --pause 15s` (pid {}",
-            first.pid()
-        ));
+        second.wait_until_it_says(&format!("waiting for `rscale web=3` (pid {}", first.pid()));
         let first = first.ended().succeeded();
         let second = second.ended().succeeded();
         assert!(first.took > Duration::from_secs(15), "{first}");
@@ -620,6 +617,32 @@ mod one_at_a_time {
             "the second run began before the first was done\n{second}"
         );
         project.assert_running(&[("web", 1)]);
+    }
+
+    /// One engine under several spellings of its address has one lock, whose file is gone afterwards.
+    #[test]
+    fn however_the_engine_is_spelled_it_is_one() {
+        let Some(project) = Engine::project("services: {web: *app}") else {
+            return;
+        };
+        project.compose(&["up", "-d"]);
+        let first = project.start(HELD);
+        first.wait_until_it_says("pausing");
+        let socket = std::env::var("DOCKER_HOST").ok();
+        let socket = socket.and_then(|host| host.strip_prefix("unix://").map(str::to_owned));
+        let socket = socket.unwrap_or_else(|| "/var/run/docker.sock".to_owned());
+        let link = project.folder().join("link.sock");
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        for host in [
+            format!("unix://{}", link.display()),
+            format!("unix:///{socket}"),
+        ] {
+            let mut command = project.rscale_command(&["web=1", "--lock-timeout", "100ms"]);
+            command.env("DOCKER_HOST", host);
+            Ran::of(command).exited(1).says("still scales project");
+        }
+        interrupt(first);
+        assert_eq!(project.locks(), [""; 0]);
     }
 
     #[test]

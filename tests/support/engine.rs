@@ -279,6 +279,15 @@ impl Project {
         command
     }
 
+    /// The files in the folder of locks.
+    pub fn locks(&self) -> Vec<String> {
+        let folder = fs::read_dir(self.root.path().join("locks")).unwrap();
+        let names = folder.map(|entry| entry.unwrap().file_name());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+
     /// A run of rscale, not started yet.
     pub fn rscale_command(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_rscale"));

@@ -31,7 +31,7 @@ pub async fn run(session: &Session<'_>, args: &LoadTestArgs) -> Result<Exit> {
         files::check_writable(file)?;
     }
     if !args.sweep.sweep.is_empty() {
-        return sweep::run(session, &request, &args.sweep).await;
+        return Box::pin(sweep::run(session, &request, &args.sweep)).await;
     }
     let ui = session.ui;
     let measurement = Measurement::prepare(session.reach(), &session.likely_name, &request).await?;

@@ -72,57 +72,9 @@ pub async fn run(session: &Session<'_>, request: &Request<'_>, args: &SweepArgs)
     for point in &points {
         sweeping.refuse_early(point).await?;
     }
-    let host = host_facts(session);
-    let engine = engine_id(reach, &host).await?;
-    let command = command(args);
-    let on_note = |note: &str| session.ui.note(note);
-    let keeping = Keeping {
-        reach,
-        lock_folder: &host.lock_folder,
-        engine: &engine,
-        command: command.clone(),
-        timeout: LOCK_TIMEOUT,
-        note: &on_note,
-    };
-    let guard = keeping.keep(project.name(), None).await?;
     let mut measured = Vec::new();
-    let work = async {
-        // As they are now that nobody else changes them.
-        let observed = reach.observed(project.name()).await?;
-        let now = Project::new(project.declared.clone(), observed);
-        sweeping.before = of_services(&now, &names);
-        let memory = Memory::of(&host, &engine, now.name(), None);
-        tell_of(session.ui, &memory.leftovers(&now));
-        let former = |name: &&String| ((*name).clone(), Former::new(&now, name, None));
-        let record = memory.begin_as(Began {
-            by: Holder::this_run(command),
-            within: None,
-            services: names.iter().map(former).collect(),
-        });
-        sweeping.run = Some(
-            record
-                .as_ref()
-                .map_or_else(RunId::default, |record| record.id().clone()),
-        );
-        memory
-            .trouble()
-            .iter()
-            .for_each(|trouble| session.ui.note(trouble));
-        let ended = sweeping.go(&mut measured).await;
-        session.ui.clear_bars();
-        let restored = sweeping.restore().await;
-        if let Some(record) = record {
-            let outcome = match &restored {
-                Ok(_) => Outcome::RolledBack,
-                Err(_) => Outcome::Failed,
-            };
-            record.end(outcome, Counts::new());
-        }
-        Ok::<_, Error>((ended, restored))
-    };
-    let worked = guard.during(work).await;
-    guard.release().await;
-    let (ended, restored) = worked?;
+    let kept = sweeping.kept(&project, &names, command(args), &mut measured);
+    let (ended, restored) = kept.await?;
     let before = &sweeping.before;
     let mut document = sweep::document(project.name(), measured);
     document.restored = matches!(restored, Ok(true));
@@ -217,6 +169,73 @@ impl Sweeping<'_> {
             .scale(self.session.executor, point, true, false)
             .await?;
         refusal(&scaled, point).map_or(Ok(()), Err)
+    }
+
+    /// Measures while the project is kept, and brings the counts back. How measuring ended, and whether they are back.
+    async fn kept(
+        &mut self,
+        project: &Project,
+        names: &[&String],
+        command: String,
+        measured: &mut Vec<(Counts, LoadTest)>,
+    ) -> Result<(Result<()>, Result<bool>)> {
+        let (session, reach, host) = (self.session, self.session.reach(), host_facts(self.session));
+        let engine = engine_id(reach, &host).await?;
+        let on_note = |note: &str| session.ui.note(note);
+        let keeping = Keeping {
+            reach,
+            lock_folder: &host.lock_folder,
+            engine: &engine,
+            command: command.clone(),
+            timeout: LOCK_TIMEOUT,
+            note: &on_note,
+        };
+        let guard = keeping.keep(project.name(), None).await?;
+        let memory = Memory::of(&host, &engine, project.name(), None);
+        let worked = guard
+            .during(self.remembered(project, names, command, &memory, measured))
+            .await;
+        guard.release().await;
+        worked
+    }
+
+    /// The same, written down: a sweep that is killed is found, with the counts before it.
+    async fn remembered(
+        &mut self,
+        project: &Project,
+        names: &[&String],
+        command: String,
+        memory: &Memory,
+        measured: &mut Vec<(Counts, LoadTest)>,
+    ) -> Result<(Result<()>, Result<bool>)> {
+        let (session, reach) = (self.session, self.session.reach());
+        // As they are now that nobody else changes them.
+        let observed = reach.observed(project.name()).await?;
+        let now = Project::new(project.declared.clone(), observed);
+        self.before = of_services(&now, names);
+        tell_of(session.ui, &memory.leftovers(&now));
+        let former = |name: &&String| ((*name).clone(), Former::new(&now, name, None));
+        let record = memory.begin_as(Began {
+            by: Holder::this_run(command),
+            within: None,
+            services: names.iter().map(former).collect(),
+        });
+        let run = record.as_ref().map(|record| record.id().clone());
+        self.run = Some(run.unwrap_or_default());
+        if let Some(trouble) = memory.trouble() {
+            session.ui.note(&trouble);
+        }
+        let ended = self.go(measured).await;
+        session.ui.clear_bars();
+        let restored = self.restore().await;
+        if let Some(record) = record {
+            let outcome = match &restored {
+                Ok(_) => Outcome::RolledBack,
+                Err(_) => Outcome::Failed,
+            };
+            record.end(outcome, Counts::new());
+        }
+        Ok((ended, restored))
     }
 
     async fn go(&self, measured: &mut Vec<(Counts, LoadTest)>) -> Result<()> {

@@ -29,6 +29,7 @@ struct Keeper {
     refuses: Option<&'static str>,
 }
 
+#[expect(clippy::unnecessary_wraps)]
 fn done(text: impl Into<String>) -> Answer {
     Ok(CommandOutput {
         stdout: text.into(),
