@@ -137,7 +137,8 @@ struct Before {
 /// What was seen of a replica at earlier looks.
 #[derive(Debug, Clone)]
 struct Past {
-    up_since: Duration,
+    /// The first of the looks in a row at which it ran. Between two looks it may have been up for a moment only.
+    up_since: Option<Duration>,
     started_at: String,
     /// Restarts that are none of this run's.
     restarts: u32,
@@ -220,14 +221,17 @@ impl History {
                     None => u32::try_from(self.failures_of(&one.name)).unwrap_or(u32::MAX),
                 };
                 let past = self.replicas.entry(one.id.clone()).or_insert_with(|| Past {
-                    up_since: look.at,
+                    up_since: None,
                     started_at: one.started_at.clone(),
                     restarts,
                     busy_windows: 0,
                 });
                 if one.state != State::Running || past.started_at != one.started_at {
-                    past.up_since = look.at;
+                    past.up_since = None;
                     past.started_at.clone_from(&one.started_at);
+                }
+                if one.state == State::Running {
+                    past.up_since.get_or_insert(look.at);
                 }
                 if one
                     .cpu_percent
@@ -251,8 +255,8 @@ impl History {
 
     /// How long a replica has been up, as far as is known.
     fn uptime(&self, seen: &Seen, at: Duration) -> Duration {
-        let past = self.replicas.get(&seen.id);
-        let watched = past.map_or(Duration::ZERO, |past| at.saturating_sub(past.up_since));
+        let since = self.replicas.get(&seen.id).and_then(|past| past.up_since);
+        let watched = since.map_or(Duration::ZERO, |since| at.saturating_sub(since));
         seen.uptime.unwrap_or(Duration::ZERO).max(watched)
     }
 
@@ -666,3 +670,6 @@ fn crashing<'s>(
 fn count(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
