@@ -104,6 +104,9 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
     let mut text = String::new();
     for change in &plan.changes {
         let note = match (change.is_none(), change.restarted) {
+            (true, _) if plan.undrains(&change.service) => {
+                "  (drained replicas take work again)".to_owned()
+            }
             (true, _) => "  (nothing to do)".to_owned(),
             (false, 0) if change.replaced > 0 => format!(
                 "  ({} replaced)",
