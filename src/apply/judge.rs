@@ -666,3 +666,6 @@ fn crashing<'s>(
 fn count(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
