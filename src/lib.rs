@@ -22,6 +22,7 @@ mod hidden;
 mod load;
 mod lock;
 mod memory;
+mod phrase;
 mod pipeline;
 mod plain;
 mod plan;

@@ -9,4 +9,5 @@ mod cli;
 // They send signals and mount folders of this machine.
 #[cfg(unix)]
 mod e2e;
+mod house;
 mod support;

@@ -89,10 +89,10 @@ impl<'a> Session<'a> {
         let (endpoint, likely_name) = match name {
             EngineName::Compose | EngineName::Swarm => (host::endpoint(), likely_name),
             EngineName::Kubernetes => {
-                let place = host::cluster(context.as_deref());
-                let namespace = namespace.clone().or(place.namespace);
+                let at = host::cluster(context.as_deref());
+                let namespace = namespace.clone().or(at.namespace);
                 let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-                let server = place.server.or_else(|| context.clone());
+                let server = at.server.or_else(|| context.clone());
                 (
                     Endpoint {
                         address: format!("kubernetes:{}/{namespace}", server.unwrap_or_default()),

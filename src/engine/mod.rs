@@ -21,12 +21,12 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandSpec};
-use crate::load::address::Host;
 use crate::plan::{Counts, Create, SetCounts};
 use crate::project::Project;
 use crate::project::cluster::{Deployed, Facts};
 use crate::project::declared::{Declared, Hook};
 use crate::project::observed::{Handle, Observed, Replica, Vitals};
+use crate::project::reached::Host;
 use crate::project::workload::Place;
 use claims::Claims;
 use launcher::Launcher;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::endpoint::Endpoint;
-use crate::engine::kubernetes::config::{self, Place};
+use super::kubeconfig::{self, KubeContext};
 
 /// The ports that something listens on at the engine's machine, by protocol (`tcp`, `udp`).
 ///
@@ -58,7 +58,7 @@ pub fn endpoint() -> Endpoint {
 }
 
 /// Where kubectl is: the cluster and the namespace of a context, else of its current one.
-pub fn cluster(context: Option<&str>) -> Place {
+pub fn cluster(context: Option<&str>) -> KubeContext {
     let files: Vec<PathBuf> = match env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
         Some(named) => env::split_paths(&named).collect(),
         None => env::home_dir()
@@ -67,13 +67,13 @@ pub fn cluster(context: Option<&str>) -> Place {
             .collect(),
     };
     let texts = files.iter().filter_map(|file| beginning(file));
-    let mut place = config::place(&texts.collect::<Vec<_>>(), context);
-    if place.server.is_none() && context.is_none() {
+    let mut at = kubeconfig::context(&texts.collect::<Vec<_>>(), context);
+    if at.server.is_none() && context.is_none() {
         // Inside of a pod kubectl is where the pod is.
         let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
-        place.namespace = beginning(account).map(|text| text.trim().to_owned());
+        at.namespace = beginning(account).map(|text| text.trim().to_owned());
     }
-    place
+    at
 }
 
 fn current_context() -> Option<String> {

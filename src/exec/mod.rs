@@ -5,6 +5,7 @@ mod group;
 pub mod host;
 pub mod inherited;
 mod interruption;
+pub mod kubeconfig;
 pub mod process;
 mod reading;
 #[cfg(test)]

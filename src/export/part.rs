@@ -135,5 +135,5 @@ pub fn built(parts: &[Part<'_>]) -> Vec<Warning> {
 /// `` `a`, `b` and `c` ``.
 pub fn quoted_list(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    crate::report::text::list(&quoted)
+    crate::phrase::list(&quoted)
 }

@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::Reach;
 use crate::engine::Control;
 use crate::error::Result;
-use crate::load::address::{Addresses, Host};
 use crate::project::Project;
 use crate::project::declared::Service;
 use crate::project::observed::Replica;
+use crate::project::reached::{Addresses, Host};
 
 impl Reach<'_> {
     /// How those hosts are reached that are services of the project.

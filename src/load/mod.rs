@@ -8,7 +8,6 @@
 //! send is the [`book::Book`]'s business, and so is all that is written down; `measure`, `threshold`,
 //! `sweep` and `scalability` are pure.
 
-pub mod address;
 pub mod book;
 pub mod depth;
 pub mod discover;

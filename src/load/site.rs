@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::address::Addresses;
 use crate::engine::launcher::Launcher;
 use crate::project::Project;
+use crate::project::reached::Addresses;
 use crate::project::workload::Place;
 
 /// The surroundings of a driver.

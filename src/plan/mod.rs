@@ -341,6 +341,12 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Whether drained replicas of a service take work again.
+    pub fn undrains(&self, service: &str) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step, Step::Undrain(undrain) if undrain.service == service))
+    }
+
     fn remove(
         &mut self,
         project: &Project,

@@ -12,6 +12,7 @@ pub mod observed;
 pub mod place;
 pub mod policy;
 mod queue_section;
+pub mod reached;
 pub mod target;
 mod top_level;
 pub mod workload;

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use anstyle::AnsiColor;
 
 use super::grid::grid;
-use super::text::{Paint, list, plural};
+use super::text::Paint;
 use crate::load::distribution::Distribution;
 use crate::load::result::{LoadTest, TaskResult};
+use crate::phrase::{list, plural};
 use crate::plain::line;
 
 const RULE: &str = "--------------------------------------------------";

@@ -10,6 +10,7 @@ use crate::apply::{Waiting, WaitingFor};
 use crate::duration;
 use crate::engine::Engine;
 use crate::engine::steps::commands;
+use crate::phrase::{list, plural};
 use crate::plain::line;
 use crate::plan::outcome::Outcome;
 use crate::plan::{End, Plan, Remove, Start, Step};
@@ -27,27 +28,6 @@ impl Paint {
             format!("{style}{text}{style:#}")
         } else {
             text.to_owned()
-        }
-    }
-}
-
-/// `1 replica`, `3 replicas`.
-pub fn plural(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
-}
-
-/// `a, b and c`.
-pub fn list<S: AsRef<str>>(items: &[S]) -> String {
-    match items {
-        [] => String::new(),
-        [only] => only.as_ref().to_owned(),
-        [first @ .., last] => {
-            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
-            format!("{} and {}", first.join(", "), last.as_ref())
         }
     }
 }
@@ -104,6 +84,9 @@ pub fn plan(project: &Project, plan: &Plan, engine: &dyn Engine) -> String {
     let mut text = String::new();
     for change in &plan.changes {
         let note = match (change.is_none(), change.restarted) {
+            (true, _) if plan.undrains(&change.service) => {
+                "  (drained replicas take work again)".to_owned()
+            }
             (true, _) => "  (nothing to do)".to_owned(),
             (false, 0) if change.replaced > 0 => format!(
                 "  ({} replaced)",

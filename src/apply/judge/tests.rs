@@ -6,7 +6,7 @@ use super::{History, Judgement, Look, Seen, ServiceSeen, Standard, Verdict, judg
 use crate::error::Kind;
 use crate::plan::Counts;
 use crate::project::Project;
-use crate::project::declared::Declared;
+use crate::project::declared::{Declared, Healthcheck};
 use crate::project::observed::{Health, Observed, Replica, State};
 
 const SERVICE: &str = "web";
@@ -90,7 +90,7 @@ fn secs(seconds: u64) -> Duration {
 }
 
 /// The rows of a table, without blanks around the cells.
-fn rows<'t, const COLUMNS: usize>(table: &'t str) -> impl Iterator<Item = [&'t str; COLUMNS]> {
+fn rows<const COLUMNS: usize>(table: &str) -> impl Iterator<Item = [&str; COLUMNS]> {
     table.trim().lines().map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         cells.try_into().expect("a row has a cell for each column")
@@ -657,4 +657,27 @@ fn services_are_judged_each_by_its_own_standard_and_a_failure_outweighs_a_wait()
         let names: Vec<String> = judgement.done.iter().cloned().collect();
         assert_eq!(names.join(" "), done, "{expected}");
     }
+}
+
+#[test]
+fn a_healthcheck_says_how_long_a_start_may_take() {
+    let check = Healthcheck {
+        start_period: secs(60),
+        interval: secs(30),
+        timeout: secs(10),
+        retries: 3,
+    };
+    assert_eq!(check.allowance(), secs(180));
+    let at_once = Healthcheck {
+        retries: 0,
+        start_period: Duration::ZERO,
+        ..check
+    };
+    assert_eq!(at_once.allowance(), secs(40));
+    let never = Healthcheck {
+        retries: u32::MAX,
+        interval: Duration::MAX,
+        ..check
+    };
+    assert_eq!(never.allowance(), Duration::MAX);
 }

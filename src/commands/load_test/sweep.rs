@@ -23,6 +23,7 @@ use crate::load::site::Site;
 use crate::load::sweep::{self, Counts, SweepMode};
 use crate::lock::Holder;
 use crate::memory::{Began, Former, RunId};
+use crate::phrase;
 use crate::pipeline::identity::engine_id;
 use crate::pipeline::keeping::Keeping;
 use crate::pipeline::remembering::Memory;
@@ -33,7 +34,7 @@ use crate::plan::outcome::Outcome;
 use crate::project::Project;
 use crate::project::target::{Count, Targets};
 use crate::project::workload::TaskType;
-use crate::report::{html, json, load_sweep, text};
+use crate::report::{html, json, load_sweep};
 use crate::ui::Format;
 
 /// Tasks of each type that warm new replicas up, unless something else is typed.
@@ -158,7 +159,7 @@ impl Sweeping<'_> {
         if !left_out.is_empty() {
             self.session.ui.note(&format!(
                 "not sent: {}; no service that is swept does that work",
-                text::list(&left_out)
+                phrase::list(&left_out)
             ));
         }
     }

@@ -1,7 +1,6 @@
 //! Kubernetes: Deployments and StatefulSets are told counts through kubectl; every command that rscale runs, and
 //! why so.
 
-pub mod config;
 mod facts;
 mod lease;
 mod listing;
@@ -21,12 +20,12 @@ use lease::LeaseClaims;
 use super::{Answer, Control, Engine, Orchestrator, Telling};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandSpec, OnInterrupt};
-use crate::load::address::Host;
 use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
 use crate::project::cluster::{Deployed, Facts};
 use crate::project::declared::Hook;
 use crate::project::observed::{Handle, Observed, Replica};
+use crate::project::reached::Host;
 use crate::project::workload::Place;
 
 /// Time limit of commands that only read.

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::object::List;
 use crate::engine::Answer;
-use crate::load::address::Host;
 use crate::project::Project;
+use crate::project::reached::Host;
 
 /// Whether a host may be one that the cluster's own DNS knows: `rabbitmq`, `rabbitmq.shop`,
 /// `rabbitmq.shop.svc.cluster.local`.

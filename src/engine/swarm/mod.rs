@@ -18,12 +18,12 @@ use super::launcher::Launcher;
 use super::{Answer, Control, Engine, Orchestrator, Telling};
 use crate::error::{Error, Result};
 use crate::exec::{CommandError, CommandSpec, OnInterrupt};
-use crate::load::address::Host;
 use crate::plan::{Counts, SetCounts};
 use crate::project::Project;
 use crate::project::cluster::{Deployed, Facts, Placement};
 use crate::project::declared::Hook;
 use crate::project::observed::{Handle, Observed, Replica};
+use crate::project::reached::Host;
 use crate::project::workload::Place;
 
 /// Time limit of commands that only read.

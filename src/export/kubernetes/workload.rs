@@ -201,7 +201,7 @@ impl Workload {
             ));
         }
         if self.has_budget() && self.min >= Some(self.count) {
-            let count = crate::report::text::plural(self.count as usize, "replica");
+            let count = crate::phrase::plural(self.count as usize, "replica");
             let next = self.min.unwrap_or_default() + 1;
             warnings.push(Warning::of(
                 service,

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::duration;
 use crate::error::{Error, Result};
-use crate::load::address::Endpoint;
+use crate::project::reached::Destination;
 
 /// A connection that drivers read from and write to.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Sync {}
@@ -25,7 +25,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Exit 4: nobody answers there, or the certificate is not trusted.
-pub async fn open(endpoint: &Endpoint, encrypted: bool) -> Result<Pin<Box<dyn Duplex>>> {
+pub async fn open(endpoint: &Destination, encrypted: bool) -> Result<Pin<Box<dyn Duplex>>> {
     let tcp = connect(endpoint).await?;
     if !encrypted {
         return Ok(Box::pin(tcp));
@@ -46,8 +46,8 @@ pub async fn open(endpoint: &Endpoint, encrypted: bool) -> Result<Pin<Box<dyn Du
 ///
 /// # Errors
 /// Exit 4: nobody answers there.
-pub async fn connect(endpoint: &Endpoint) -> Result<TcpStream> {
-    let Endpoint { host, port, .. } = endpoint;
+pub async fn connect(endpoint: &Destination) -> Result<TcpStream> {
+    let Destination { host, port, .. } = endpoint;
     let refused = |error: std::io::Error| {
         let refused = Error::unusable(format!("`{host}:{port}` cannot be reached: {error}"));
         if endpoint.at.is_empty() {
@@ -76,8 +76,8 @@ pub async fn connect(endpoint: &Endpoint) -> Result<TcpStream> {
     Ok(tcp)
 }
 
-fn silent(endpoint: &Endpoint) -> Error {
-    let Endpoint { host, port, .. } = endpoint;
+fn silent(endpoint: &Destination) -> Error {
+    let Destination { host, port, .. } = endpoint;
     let limit = duration::show(CONNECT_TIMEOUT);
     Error::unusable(format!("`{host}:{port}` does not answer within {limit}"))
         .hint("see whether it runs: rscale status")

@@ -6,8 +6,8 @@ use super::axis::{count, figure, seconds};
 use super::{chart, escape};
 use crate::load::distribution::Distribution;
 use crate::load::result::{Arrival, LoadTest, Point, Sweep, TaskResult};
+use crate::phrase::plural;
 use crate::report::load_sweep::{configuration, workers};
-use crate::report::text::plural;
 
 /// When, how, by whom a run was done.
 pub fn about(result: &LoadTest) -> String {

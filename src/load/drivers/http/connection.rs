@@ -23,13 +23,13 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::failure::{self, CLOSED, TIMEOUT};
 use crate::duration::later;
-use crate::load::address::Endpoint;
 use crate::load::drivers::stream::{CONNECT_TIMEOUT, Duplex};
+use crate::project::reached::Destination;
 
 /// Where requests go to.
 #[derive(Debug)]
 pub struct Server {
-    pub endpoint: Endpoint,
+    pub endpoint: Destination,
     /// How many connections have looked where to go.
     pub turn: Cell<usize>,
     /// How the connection is encrypted.

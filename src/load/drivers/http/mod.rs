@@ -19,10 +19,10 @@ use tokio_rustls::rustls::ClientConfig;
 use super::{Typed, stream};
 use crate::error::{Error, Result};
 use crate::exec::LocalFuture;
-use crate::load::address::Endpoint;
 use crate::load::book::{Book, Kind};
 use crate::load::site::Site;
 use crate::load::{Checked, Closed, Driver};
+use crate::project::reached::Destination;
 use crate::project::workload::Work;
 use request::Template;
 
@@ -49,7 +49,7 @@ impl<'a> Http<'a> {
         })
     }
 
-    fn endpoint(&self, template: &Template) -> Result<Endpoint> {
+    fn endpoint(&self, template: &Template) -> Result<Destination> {
         self.site.addresses.endpoint(&template.address)
     }
 }
@@ -61,7 +61,7 @@ impl Driver for Http<'_> {
 
     fn check(&self) -> LocalFuture<'_, Result<Checked>> {
         Box::pin(async move {
-            let mut seen: Vec<(Endpoint, bool)> = Vec::new();
+            let mut seen: Vec<(Destination, bool)> = Vec::new();
             for (_, template) in &self.types {
                 let place = (self.endpoint(template)?, template.address.is_encrypted());
                 if !seen.contains(&place) {

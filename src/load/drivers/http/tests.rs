@@ -21,7 +21,6 @@ use super::request::Template;
 use super::sending::Share;
 use crate::error::Exit;
 use crate::load::Driver;
-use crate::load::address::{Addresses, Endpoint, Host};
 use crate::load::book::Book;
 use crate::load::id::RunId;
 use crate::load::ledger::{State, UNKNOWN};
@@ -31,6 +30,7 @@ use crate::project::Project;
 use crate::project::address::Address;
 use crate::project::declared::Declared;
 use crate::project::observed::Replica;
+use crate::project::reached::{Addresses, Destination, Host};
 use crate::project::workload::{HttpWork, TaskType, Work};
 
 /// Far longer than anything here takes.
@@ -505,7 +505,7 @@ fn no_request_is_lost_where_the_server_ends_between_two() {
             for notices in [true, false] {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let server = Server {
-                    endpoint: Endpoint {
+                    endpoint: Destination {
                         host: "shop".into(),
                         port: 80,
                         at: vec![listener.local_addr().unwrap()],
@@ -816,7 +816,7 @@ fn encrypted_connections_are_kept_and_only_to_whom_the_certificate_names() {
                 ("shop.test", None, "TLS error"),
             ] {
                 let server = Server {
-                    endpoint: Endpoint {
+                    endpoint: Destination {
                         host: host.into(),
                         port: 4433,
                         at: vec![at],

@@ -6,7 +6,7 @@ use crate::project::nesting;
 
 /// What a kubeconfig says of a context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct KubeContext {
     pub server: Option<String>,
     pub namespace: Option<String>,
 }
@@ -48,21 +48,21 @@ struct Cluster {
 
 /// Reads the files that kubectl merges, in their order: the first to say something wins.
 /// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files>
-pub fn place(files: &[String], context: Option<&str>) -> Place {
+pub fn context(files: &[String], context: Option<&str>) -> KubeContext {
     let files = files.iter().map(|text| nesting::read(text));
     let files: Vec<File> = files.map(Result::unwrap_or_default).collect();
     let mut current = files.iter().map(|file| file.current_context.as_str());
     let Some(name) = context.or_else(|| current.find(|name| !name.is_empty())) else {
-        return Place::default();
+        return KubeContext::default();
     };
     let mut contexts = files.iter().flat_map(|file| &file.contexts);
     let Some(context) = contexts.find(|one| one.name == name) else {
-        return Place::default();
+        return KubeContext::default();
     };
     let mut clusters = files.iter().flat_map(|file| &file.clusters);
     let cluster = clusters.find(|one| one.name == context.context.cluster);
     let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    Place {
+    KubeContext {
         server: cluster.and_then(|one| said(&one.cluster.server)),
         namespace: said(&context.context.namespace),
     }
@@ -70,7 +70,7 @@ pub fn place(files: &[String], context: Option<&str>) -> Place {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, place};
+    use super::{KubeContext, context as current};
 
     const HOME: &str = "
 apiVersion: v1
@@ -95,7 +95,7 @@ contexts:
     fn the_first_file_to_say_something_wins() {
         let found = |files: &[&str], context| {
             let files: Vec<String> = files.iter().map(ToString::to_string).collect();
-            let Place { server, namespace } = place(&files, context);
+            let KubeContext { server, namespace } = current(&files, context);
             [server, namespace].map(Option::unwrap_or_default)
         };
         let home = ["https://192.0.2.1:6443", "shop"];

@@ -29,7 +29,7 @@ pub struct Host {
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct Destination {
     /// The host as it was written: a server's certificate carries this name.
     pub host: String,
     pub port: u16,
@@ -37,7 +37,7 @@ pub struct Endpoint {
     pub at: Vec<SocketAddr>,
 }
 
-impl Endpoint {
+impl Destination {
     /// Where to open a connection: addresses to try one after another.
     ///
     /// # Errors
@@ -57,9 +57,9 @@ impl Addresses {
     /// # Errors
     /// Exit 4: the host is a service that does not run, or runs where it cannot be reached; the hint says
     /// what to publish.
-    pub fn endpoint(&self, address: &Address) -> Result<Endpoint> {
+    pub fn endpoint(&self, address: &Address) -> Result<Destination> {
         let (name, port) = (address.host(), address.port());
-        let endpoint = |at| Endpoint {
+        let endpoint = |at| Destination {
             host: name.to_owned(),
             port,
             at,
@@ -79,7 +79,7 @@ impl Addresses {
             return Ok(endpoint(inside.collect()));
         }
         if let Some((name, port)) = host.named.get(&port) {
-            return Ok(Endpoint {
+            return Ok(Destination {
                 host: name.clone(),
                 port: *port,
                 at: Vec::new(),
