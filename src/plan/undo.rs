@@ -147,6 +147,10 @@ impl Undo<'_> {
         let mut rest = self.now.clone();
         for replicas in rest.replicas.values_mut() {
             replicas.retain(|replica| !self.is_made(replica));
+            // They only count here: what does not run is not started, nor taken away for broken.
+            for replica in replicas {
+                replica.state = State::Running;
+            }
         }
         let mut missing = Counts::new();
         let is_there = |one: &&Touched| {
@@ -277,3 +281,6 @@ impl Undo<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod policy;
 mod scenario;
 mod simulation;
 mod told;
+mod watching;
 
 /// Compares with what was agreed on: snapshots, by topic and behaviour.
 fn agreed(name: &str, story: &str) {
