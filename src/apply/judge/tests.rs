@@ -357,7 +357,8 @@ fn an_engine_that_replaces_is_waited_for_until_it_says_that_it_cannot() {
         service.replicas = vec![up_for("1", 100)];
         service.trouble = Some("no suitable node".into());
     };
-    assert!(said(&run.look_at(20, troubled)).starts_with("waiting"));
+    run.look(20, &[up_for("1", 100)]);
+    assert!(said(&run.look_at(21, troubled)).starts_with("waiting"));
     assert!(said(&run.look_at(29, troubled)).starts_with("waiting"));
     assert_eq!(
         said(&run.look_at(30, troubled)),
