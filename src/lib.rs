@@ -17,6 +17,8 @@ mod engine;
 pub mod error;
 mod exec;
 mod export;
+#[cfg(test)]
+mod fuzzing;
 mod gather;
 mod hidden;
 mod load;

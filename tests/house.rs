@@ -46,7 +46,16 @@ fn is_test(file: &Path) -> bool {
     let mut parts = file
         .components()
         .map(|part| part.as_os_str().to_str().unwrap());
-    parts.any(|part| ["tests", "tests.rs", "testing.rs", "recording.rs"].contains(&part))
+    parts.any(|part| {
+        [
+            "tests",
+            "tests.rs",
+            "testing.rs",
+            "fuzzing.rs",
+            "recording.rs",
+        ]
+        .contains(&part)
+    })
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {

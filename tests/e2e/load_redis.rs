@@ -455,6 +455,10 @@ fn messages_in_a_list_are_counted_and_only_own_ones_purged() {
         return;
     };
     project.compose(&["up", "-d"]);
+    project.wait_until("Redis answers", || {
+        let ping = ["exec", "-T", "redis", "redis-cli", "PING"];
+        project.try_compose(&ping).stdout.contains("PONG")
+    });
     for side in ["left", "right"] {
         cli(&project, &["RPUSH", "tasks", "a", "b"]);
         let task = format!(

@@ -175,4 +175,13 @@ mod tests {
             let _ = (parse(&bytes), parse_wrapped(&bytes), parse(json.as_bytes()));
         }
     }
+
+    #[test]
+    fn fuzzing_what_workers_report() {
+        let event = r#"[{"hostname":"wa@vm","pid":1,"clock":35,"uuid":"ab02","result":"42","runtime":0.1,"timestamp":1795221578.991,"type":"task-succeeded","utcoffset":0.0}]"#;
+        crate::fuzzing::survives(&[event], |text| {
+            let _ = super::parse(text.as_bytes());
+            let _ = super::parse_wrapped(text.as_bytes());
+        });
+    }
 }

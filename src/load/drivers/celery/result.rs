@@ -129,4 +129,13 @@ mod tests {
             let _ = (parse(&bytes), id_of_key(&bytes), parse(json.as_bytes()));
         }
     }
+
+    #[test]
+    fn fuzzing_what_results_say() {
+        let result = r#"{"status": "FAILURE", "result": {"exc_type": "KeyError", "exc_message": ["x"]}, "traceback": null, "task_id": "ab02"}"#;
+        crate::fuzzing::survives(&[result, "celery-task-meta-ab02"], |text| {
+            let _ = super::parse(text.as_bytes());
+            let _ = super::id_of_key(text.as_bytes());
+        });
+    }
 }

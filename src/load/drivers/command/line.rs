@@ -136,4 +136,14 @@ mod tests {
             assert!(read.error.is_none_or(|error| error.chars().count() <= 80));
         }
     }
+
+    #[test]
+    fn fuzzing_what_commands_say() {
+        let line = r#"{"ok": true, "id": 7, "seconds": 0.25, "wait_seconds": 1.5, "replica": "worker-1", "error": "KeyError"}"#;
+        crate::fuzzing::survives(&[line], |text| {
+            let read = super::TaskLine::parse(text);
+            let seconds = read.and_then(|read| read.seconds);
+            assert!(seconds.is_none_or(|seconds| seconds >= 0.0 && seconds.is_finite()));
+        });
+    }
 }
