@@ -97,6 +97,11 @@ impl Run<'_> {
             let left = left.join(", ");
             return Aftermath::RollbackFailed(format!("{left} could not be taken away"));
         }
+        let fallen = self.fallen(&now);
+        if !fallen.is_empty() {
+            let fallen = fallen.join(", ");
+            return Aftermath::RollbackFailed(format!("ran before, and not now: {fallen}"));
+        }
         for service in self.differing(&now) {
             (self.emit)(Event::Note(format!(
                 "`{service}` has its former count again, but not its former replicas: those that were brought back are of \
@@ -255,6 +260,19 @@ impl Run<'_> {
         services.sort();
         services.dedup();
         services
+    }
+
+    /// What this run stopped or drained, that ran before, is still there and does not run.
+    fn fallen(&self, now: &Project) -> Vec<String> {
+        let done = self.done.borrow();
+        let touched = |id: &String| done.stopped.contains_key(id) || done.draining.contains_key(id);
+        let ran = |replica: &Replica| {
+            let mut before = self.before.replicas(&replica.service).iter();
+            before.any(|old| old.id == replica.id && old.is_running())
+        };
+        let replicas = now.replicas.values().flatten();
+        let fallen = replicas.filter(|one| touched(&one.id) && one.can_start() && ran(one));
+        fallen.map(|one| format!("`{}`", one.name)).collect()
     }
 
     /// What this run made and is still there.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use super::{Event, Run, Stop, WaitingFor};
 use crate::engine::cause::{already_gone, explain, explain_inside, has_ended};
@@ -21,6 +22,15 @@ use crate::project::observed::{Handle, State};
 /// How long the first replica has been gone when balancers are told although others still finish; those
 /// that end together are told of together.
 const BEFORE_EARLY_REFRESH: Duration = Duration::from_secs(1);
+/// How long an engine may take to say that a replica has ended, and how long between two looks.
+const UNTIL_TOLD: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// Whether a command was ended by SIGKILL or SIGTERM, as a shell and docker tell it: 128 and the signal.
+fn was_killed(error: &CommandError) -> bool {
+    let killed = |status: &str| status.ends_with(" 137") || status.ends_with(" 143");
+    matches!(error, CommandError::Failed { status, .. } if killed(status))
+}
 
 impl Run<'_> {
     /// Takes away replicas of several services at the same time, each followed by its refresh. None goes
@@ -178,6 +188,12 @@ impl Run<'_> {
         match failed.filter(|error| !has_ended(error)) {
             None => {
                 self.note(Deed::Undrained(vec![step.replica.id.clone()]));
+                if !self.rolling_back.get() {
+                    let name = &step.replica.name;
+                    (self.emit)(Event::Note(format!(
+                        "`{name}` was drained by a run that did not end, and takes work again"
+                    )));
+                }
                 Ok(())
             }
             Some(error) => {
@@ -247,23 +263,32 @@ impl Run<'_> {
         let Control::Containers(_) = self.reach.engine.control() else {
             return;
         };
-        let killed = |error: &CommandError| matches!(error, CommandError::Failed { .. });
-        let ids: Vec<&str> = failures
-            .iter()
-            .filter(|(_, error)| killed(error))
-            .map(|(one, _)| one.id.as_str())
-            .collect();
-        if ids.is_empty() {
-            return;
+        let failed = |error: &CommandError| matches!(error, CommandError::Failed { .. });
+        let began = Instant::now();
+        loop {
+            let ids: Vec<&str> = failures
+                .iter()
+                .filter(|(_, error)| failed(error))
+                .map(|(one, _)| one.id.as_str())
+                .collect();
+            if ids.is_empty() {
+                return;
+            }
+            let Ok(vitals) = self.reach.vitals(&ids).await else {
+                return;
+            };
+            let runs = |id: &str| {
+                let mut all = vitals.iter();
+                all.any(|vitals| vitals.id == id && vitals.state == State::Running)
+            };
+            failures.retain(|(one, error)| !failed(error) || runs(&one.id));
+            // What is in a container is killed when it ends, a moment before the engine says that it has ended.
+            let may_end = failures.iter().any(|(_, error)| was_killed(error));
+            if !may_end || began.elapsed() >= UNTIL_TOLD || self.is_stopped() {
+                return;
+            }
+            self.reach.executor.pause(BETWEEN_LOOKS).await;
         }
-        let Ok(vitals) = self.reach.vitals(&ids).await else {
-            return;
-        };
-        let runs = |id: &str| {
-            let mut all = vitals.iter();
-            all.any(|vitals| vitals.id == id && vitals.state == State::Running)
-        };
-        failures.retain(|(one, error)| !killed(error) || runs(&one.id));
     }
 
     /// Runs a command in several containers at once; those where it failed.

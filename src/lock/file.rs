@@ -1,7 +1,7 @@
 //! An advisory lock on a file that every user of the machine can reach.
 //!
 //! - To hold it, it is enough to read the file (flock(2)), so nobody but its owner may write to it.
-//! - The last holder removes it. Whoever had opened it by then holds a file of no name, and tries again.
+//! - The last holder removes it, on Unix. Whoever had opened it by then holds a file of no name, and tries again.
 //! - It is the open file that is locked, not the process: commands that change something inherit it, so that it is not
 //!   free while `docker stop` of a killed run still works.
 
@@ -78,8 +78,9 @@ impl ProjectLock {
 
 impl Drop for ProjectLock {
     fn drop(&mut self) {
-        // Before it is let go: afterwards it may be another's. In a sticky folder another user's file stays, empty.
-        if std::fs::remove_file(&self.path).is_err() {
+        // Before it is let go: afterwards it may be another's. In a sticky folder another user's file stays, empty; so does
+        // any where nothing tells whether an open file still has its name.
+        if !cfg!(unix) || std::fs::remove_file(&self.path).is_err() {
             let _ = self.write("");
         }
         // Said out loud: a child that inherited the file must not keep the lock.

@@ -67,6 +67,8 @@ pub struct Done {
     pub made: BTreeMap<String, Touched>,
     pub started: BTreeMap<String, Touched>,
     pub drained: BTreeMap<String, Touched>,
+    /// A drain was begun in them, whatever came of it: it may have ended them.
+    pub draining: BTreeMap<String, Touched>,
     pub stopped: BTreeMap<String, Touched>,
     pub removed: BTreeMap<String, Touched>,
     /// What was removed and came back as another one.
@@ -88,8 +90,8 @@ impl Done {
         match deed {
             Deed::Made(all) => self.made.extend(by_id(all)),
             Deed::Starting(all) => self.started.extend(by_id(all)),
-            // Who was, is known afterwards; only a run that is killed meanwhile leaves it at that.
-            Deed::Draining(_) => {}
+            // Who was drained is known afterwards; only a run that is killed meanwhile leaves it at that.
+            Deed::Draining(all) => self.draining.extend(by_id(all)),
             Deed::Drained(all) => self.drained.extend(by_id(all)),
             Deed::Undrained(ids) => self.drained.retain(|id, _| !ids.contains(id)),
             Deed::Stopping(all) => {

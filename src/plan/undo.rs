@@ -119,7 +119,11 @@ impl Undo<'_> {
 
     /// What ran before and was stopped, or ended in its drain, is started again.
     fn start_stopped(&mut self) {
-        let ended = self.done.stopped.values().chain(self.done.drained.values());
+        let ended = self
+            .done
+            .stopped
+            .values()
+            .chain(self.done.draining.values());
         let ran_before = |replica: &&&Replica| {
             let mut before = self.before.replicas(&replica.service).iter();
             before.any(|old| old.id == replica.id && old.is_running())

@@ -13,9 +13,14 @@ pub fn killed_run(question: &Question, findings: &mut Vec<Finding>) {
 
 fn finding(question: &Question, leftover: &Leftover) -> Option<Finding> {
     let first = leftover.services.first()?;
-    let wanted = |one: &HalfDone| question.wish.get(&one.service).copied() == one.to.map(i64::from);
-    let hint = if leftover.services.iter().all(wanted) {
+    let becomes = |count: fn(&HalfDone) -> Option<u32>| {
+        let mut services = leftover.services.iter();
+        services.all(|one| question.wish.get(&one.service).copied() == count(one).map(i64::from))
+    };
+    let hint = if becomes(|one| one.to) {
         format!("this run finishes it; to undo it: {}", leftover.undo())
+    } else if becomes(|one| Some(one.from)) {
+        "this run undoes it".to_owned()
     } else {
         leftover.way_out()
     };

@@ -180,3 +180,9 @@ fn the_lock_is_held_for_as_long_as_a_command_of_a_killed_run_works() {
     let ran = fake.again("worker-a=2").output();
     assert_eq!(ran.status, 0, "{ran:#?}");
 }
+
+#[test]
+fn a_run_that_undoes_it_is_told_so() {
+    let ran = killed().again("worker-a=1 --dry-run").output();
+    assert!(ran.stderr.contains("hint: this run undoes it"), "{ran:#?}");
+}
