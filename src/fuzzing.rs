@@ -28,6 +28,9 @@ fn twist() -> impl Strategy<Value = Twist> {
     let numbers = [
         "0",
         "-1",
+        "4294967295",
+        "9223372036854775807",
+        "18446744073709551615",
         "18446744073709551616",
         "1e400",
         "4294967296",
@@ -138,21 +141,28 @@ pub fn survives(samples: &[&str], read: impl Fn(&str)) {
 }
 
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
+
     use super::survives;
+    use crate::engine::cause;
     use crate::engine::compose::{Compose, Generation};
     use crate::engine::kubernetes::Kubernetes;
     use crate::engine::swarm::Swarm;
-    use crate::engine::{Containers, Control, Engine};
-    use crate::exec::kubeconfig;
+    use crate::engine::{Answer, Containers, Control, Engine, Orchestrator};
+    use crate::exec::{CommandError, kubeconfig};
+    use crate::load::discover;
     use crate::lock::Holder;
     use crate::memory::Past;
     use crate::plan::{Counts, PlanOptions, plan, told};
+    use crate::preflight::{Overview, Question, Surroundings, examine};
     use crate::project::Project;
     use crate::project::address::Address;
     use crate::project::cluster::quantity::Quantity;
     use crate::project::declared::Declared;
     use crate::project::observed::Observed;
     use crate::project::target::Targets;
+    use crate::project::workload::DriverName;
     use crate::report::{load_compare, status};
 
     const CONFIG: &str = include_str!("../tests/samples/config-v2.26.yaml");
@@ -162,6 +172,11 @@ mod tests {
     const TASKS: &str = include_str!("../tests/samples/swarm-20.10/ready-stack-ps.jsonl");
     const NODES: &str = include_str!("../tests/samples/swarm-20.10/ready-node-ls.jsonl");
     const INSPECTED: &str = include_str!("../tests/samples/swarm-20.10/service-inspect.json");
+    const INSPECTED_NODES: &str = include_str!("../tests/samples/swarm-20.10/node-inspect.json");
+    const TASKS_OF_SERVICES: &str = include_str!("../tests/samples/swarm-20.10/service-ps.jsonl");
+    const BOUNDS: &str = include_str!("../tests/samples/kubernetes-1.36/bounds.json");
+    const QUOTA: &str = include_str!("../tests/samples/kubernetes-1.36/quota.json");
+    const RIGHTS: &str = include_str!("../tests/samples/kubernetes-1.36/can-i-list-scaler.txt");
     const LISTING: &str = concat!(
         r#"{"id":"a1","name":"shop-web-1","state":"running","status":"Up 3 minutes (healthy)","#,
         r#""ports":"0.0.0.0:49153->80/tcp, :::49153->80/tcp","command":"\"gunicorn app\"","service":"web","#,
@@ -228,6 +243,59 @@ x-rscale:
                 ),
             };
             assert_eq!(made.changes.len(), wish.len());
+        }
+        examined(project, &Surroundings::default());
+    }
+
+    /// Has every rule look at a project that is to have none, a few, and as many as can be of everything.
+    fn examined(project: &Project, surroundings: &Surroundings) {
+        let overview = Overview::new(project);
+        for count in [0, 3, i64::from(u32::MAX)] {
+            let services = project.declared.services.keys();
+            let wish = services.map(|name| (name.clone(), count)).collect();
+            let findings = examine(
+                &Question {
+                    project,
+                    overview: &overview,
+                    wish: &wish,
+                    surroundings,
+                    stop_timeout: None,
+                    current_replicas: None,
+                },
+                false,
+            );
+            assert!(findings.iter().all(|finding| !finding.message.is_empty()));
+        }
+    }
+
+    /// The counts to which a cluster is asked whether they can be.
+    fn counts(project: &Project) -> Counts {
+        let services = project.declared.services.keys();
+        services.map(|name| (name.clone(), 900)).collect()
+    }
+
+    /// Has an engine and the rules read what a cluster answers, each of the answers being another one in turn.
+    fn answers(engine: &dyn Orchestrator, project: &Project, all: &[&[&str]]) {
+        for (place, samples) in all.iter().enumerate() {
+            survives(samples, |text| {
+                let texts = all.iter().map(|samples| samples[0]);
+                let mut answers: Vec<Answer> = texts.map(|text| Ok(text.to_owned())).collect();
+                answers[place] = Ok(text.to_owned());
+                let counts = counts(project);
+                for so_far in 0..=answers.len() {
+                    let _ = engine.enquiries(project, &counts, &answers[..so_far]);
+                }
+                if let Ok(facts) = engine.facts(project, &counts, &answers) {
+                    let surroundings = Surroundings {
+                        facts: Some(facts),
+                        ..Surroundings::default()
+                    };
+                    examined(project, &surroundings);
+                }
+                let hosts = BTreeSet::from(["web", "redis.shop.svc"]);
+                let _ = engine.address_enquiries(project, &hosts, &answers);
+                let _ = engine.hosts(project, &hosts, &answers);
+            });
         }
     }
 
@@ -303,7 +371,147 @@ x-rscale:
             panic!("a swarm keeps counts")
         };
         survives(&[INSPECTED], |text| {
-            drop(engine.parse_description(&project, text));
+            if let Ok(deployed) = engine.parse_description(&project, text) {
+                let mut project = project.clone();
+                project.describe(deployed);
+                goes_through(&project, &swarm);
+            }
+        });
+    }
+
+    #[test]
+    fn fuzzing_what_a_swarm_knows_of_its_nodes() {
+        let swarm = Swarm::default();
+        let all = [SERVICES, TASKS, NODES].map(str::to_owned);
+        let observed = swarm.parse_listing("shop", &all).unwrap();
+        let mut project = Project::new(declared(), observed);
+        let Control::Counts(engine) = swarm.control() else {
+            panic!("a swarm keeps counts")
+        };
+        project.describe(engine.parse_description(&project, INSPECTED).unwrap());
+        let samples: [&[&str]; 4] = [
+            &[INSPECTED_NODES],
+            &[NODES],
+            &[INSPECTED],
+            &[TASKS_OF_SERVICES],
+        ];
+        answers(engine, &project, &samples);
+    }
+
+    #[test]
+    fn fuzzing_what_kubernetes_knows_of_a_namespace() {
+        let kubernetes = Kubernetes::default();
+        let observed = kubernetes
+            .parse_listing("shop", &[PODS.to_owned()])
+            .unwrap();
+        let mut declared = declared();
+        declared.by_engine = true;
+        let project = Project::new(declared, observed);
+        let Control::Counts(engine) = kubernetes.control() else {
+            panic!("Kubernetes keeps counts")
+        };
+        let scaled =
+            r#"{"spec":{"minReplicaCount":1,"maxReplicaCount":9},"metadata":{"name":"web"}}"#;
+        let samples: [&[&str]; 4] = [
+            &[BOUNDS, QUOTA],
+            &[RIGHTS],
+            &["no - no RBAC policy matched\n"],
+            &[scaled],
+        ];
+        answers(engine, &project, &samples);
+        let nodes = r#"{"kind":"List","items":[{"kind":"Node","metadata":{"name":"n"},"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.4"}]}}]}"#;
+        answers(engine, &project, &[&[PODS, STATES], &[nodes]]);
+    }
+
+    #[test]
+    fn fuzzing_why_a_command_failed() {
+        let samples = [
+            "Error response from daemon: driver failed programming external connectivity on endpoint shop-web-2 (9f): Bind for 0.0.0.0:8080 failed: port is already allocated\n",
+            "Error response from daemon: No such container: 0a1b\nError: failed to start containers: 0a1b\n",
+            "Error from server (NotFound): pods \"web-2\" not found\n",
+            "service \"web\" has neither an image nor a build context specified: invalid compose project\n",
+        ];
+        survives(&samples, |text| {
+            let command = || "docker start 0a1b".to_owned();
+            let errors = [
+                CommandError::Failed {
+                    command: command(),
+                    status: "exit status: 1".into(),
+                    stdout: text.to_owned(),
+                    stderr: text.to_owned(),
+                },
+                CommandError::TimedOut {
+                    command: command(),
+                    timeout: Duration::MAX,
+                    stderr: text.to_owned(),
+                },
+            ];
+            for error in errors {
+                let inside = cause::explain_inside(&error, &["sh".into(), text.to_owned()]);
+                for explained in [cause::explain(&error), inside] {
+                    assert!(!explained.message.is_empty());
+                }
+                let _ = cause::already_gone(&error);
+                let _ = cause::has_ended(&error);
+            }
+        });
+    }
+
+    #[test]
+    fn fuzzing_the_configuration_of_a_balancer() {
+        let stack = "services:
+  nginx: {image: 'nginx:1', volumes: ['./nginx.conf:/etc/nginx/nginx.conf:ro']}
+  caddy: {image: 'caddy:2', volumes: ['./Caddyfile:/etc/caddy/Caddyfile']}
+  haproxy: {image: 'haproxy:3', volumes: ['./haproxy.cfg:/usr/local/etc/haproxy/haproxy.cfg']}
+  web: {image: app, expose: [8000]}
+";
+        let running = ["nginx", "caddy", "haproxy", "web"]
+            .map(|service| LISTING.lines().next().unwrap().replace("web", service));
+        let observed = compose()
+            .parse_listing("shop", &[running.join("\n")])
+            .unwrap();
+        let project = Project::new(Declared::parse(stack, "shop").unwrap(), observed);
+        let samples = [
+            "upstream app { server web:8000; } server { listen 80; location / { proxy_pass http://app; } }",
+            ":80 {\n  reverse_proxy web:8000 {\n    lb_policy round_robin\n  }\n}\n",
+            "frontend f\n  bind :80\n  default_backend b\nbackend b\n  server-template web 8 web:8000 resolvers docker\n",
+        ];
+        survives(&samples, |text| {
+            let services = ["nginx", "caddy", "haproxy"];
+            let configurations = services.map(|service| (service.to_owned(), text.to_owned()));
+            let surroundings = Surroundings {
+                configurations: BTreeMap::from(configurations),
+                ..Surroundings::default()
+            };
+            examined(&project, &surroundings);
+        });
+    }
+
+    #[test]
+    fn fuzzing_what_workers_run_and_where_their_broker_is() {
+        let samples = [
+            "celery -A shop worker -Q fast,slow --concurrency=4",
+            "sh -c 'exec python manage.py rqworker high & sidekiq -C config.yml; node worker.js'",
+            "/bin/bash -lc \"FOO=bar nohup gunicorn app:app -b 0.0.0.0:8000 || exit 1\"",
+            "amqp://guest:pa55@mq:5672//",
+            "redis://:pa55@redis:6379/0?ssl_cert_reqs=none",
+        ];
+        survives(&samples, |text| {
+            let words = serde_json::json!(text);
+            let stack = format!(
+                "services: {{worker: {{image: app, command: {words}, entrypoint: {words}, environment: {{BROKER_URL: {words}, \
+                 REDIS_HOST: {words}, REDIS_PORT: {words}, RESULT_BACKEND: {words}}}}}}}"
+            );
+            let Ok(declared) = Declared::parse(&stack, "shop") else {
+                return;
+            };
+            let project = Project::new(declared, Observed::default());
+            for driver in DriverName::ALL {
+                drop(discover::broker(&project, driver, None));
+                let _ = discover::service_of_queue(&project, driver, text);
+            }
+            drop(discover::results(&project, None));
+            goes_through(&project, &compose());
         });
     }
 

@@ -159,4 +159,14 @@ mod tests {
             assert_eq!(endpoint.is_shared(), shared, "{host}");
         }
     }
+
+    #[test]
+    fn fuzzing_the_contexts_of_docker() {
+        let meta = r#"{"Name":"work","Metadata":{"Description":""},"Endpoints":{"docker":{"Host":"ssh://deploy@host","SkipTLSVerify":false}}}"#;
+        crate::fuzzing::survives(&[meta, "tcp://10.0.0.1:2376/"], |text| {
+            drop(serde_json::from_str::<super::Meta>(text));
+            let endpoint = Endpoint::docker(Some(text.to_owned()), None, None);
+            assert_eq!(address(&endpoint.address), endpoint.address, "{text:?}");
+        });
+    }
 }

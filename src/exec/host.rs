@@ -261,4 +261,12 @@ mod tests {
             2: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07 0:0 00:0 0\n";
         assert_eq!(ports_in(table).collect::<Vec<_>>(), [8080, 53]);
     }
+
+    #[test]
+    fn fuzzing_the_tables_of_proc() {
+        let table = "  sl  local_address rem_address   st\n   0: 00000000:1F90 00000000:0000 0A 0:0 00:0 0\n";
+        crate::fuzzing::survives(&[table], |text| {
+            assert!(ports_in(text).count() <= text.lines().count());
+        });
+    }
 }

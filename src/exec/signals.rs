@@ -91,4 +91,12 @@ mod tests {
         assert_eq!(ignored, [1, 13]);
         assert_eq!(ignored_in(""), 0);
     }
+
+    #[test]
+    fn fuzzing_the_status_of_a_process() {
+        let status = "Name:\trscale\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000440\n";
+        crate::fuzzing::survives(&[status], |text| {
+            let _ = ignored_in(text);
+        });
+    }
 }

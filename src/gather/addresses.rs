@@ -173,4 +173,17 @@ mod tests {
             assert_eq!(found, expected, "{text}");
         }
     }
+
+    #[test]
+    fn fuzzing_published_ports() {
+        let ports = [
+            "0.0.0.0:49153->5672/tcp",
+            "[::]:80-81->80-81/tcp",
+            "tcp://10.0.0.7:2375",
+        ];
+        crate::fuzzing::survives(&ports, |text| {
+            let _ = published_port(text, text);
+            let _ = published_port("0.0.0.0:80->80/tcp", text);
+        });
+    }
 }

@@ -117,4 +117,25 @@ mod tests {
         let kept = read(&folder);
         assert_eq!((kept.len(), kept.contains_key("ssh://0")), (KEPT, false));
     }
+
+    #[test]
+    fn fuzzing_the_ids_that_were_remembered() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Store::at(root.path().join("state")).folder();
+        remember(
+            &folder,
+            &endpoint("ssh://host", None),
+            "A",
+            Timestamp::UNIX_EPOCH,
+        )
+        .unwrap();
+        let kept = folder.read(super::FILE, super::LIMIT).unwrap().unwrap();
+        crate::fuzzing::survives(&[&kept], |text| {
+            folder.write(super::FILE, text).unwrap();
+            let remote = endpoint("ssh://host", None);
+            let _ = known(&folder, &remote, Timestamp::MAX);
+            remember(&folder, &remote, "B", Timestamp::MIN).unwrap();
+            assert!(read(&folder).contains_key("ssh://host"), "{text:?}");
+        });
+    }
 }

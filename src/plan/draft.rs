@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
                 .iter()
                 .map(|replica| replica.name.clone())
                 .collect(),
-            next_number: highest.unwrap_or(0) + 1,
+            next_number: highest.unwrap_or(0).saturating_add(1),
         }
     }
 
@@ -125,8 +125,9 @@ impl<'a> Draft<'a> {
     /// The numbers of the replicas that a wave creates.
     pub fn numbers_of(&self, wave: u32, step: Option<u32>) -> Vec<u32> {
         let (before, after) = (self.count_before(wave, step), self.count_after(wave, step));
-        let first = self.next_number + before.saturating_sub(self.base());
-        (first..first + after.saturating_sub(before)).collect()
+        let made = before.saturating_sub(self.base());
+        let first = self.next_number.saturating_add(made);
+        (first..first.saturating_add(after.saturating_sub(before))).collect()
     }
 
     /// Whether what goes did not run, and nothing else happens.

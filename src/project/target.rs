@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 
 /// The highest count that is taken without `--force`: above it a typing error is likelier than a wish.
 pub const COUNT_LIMIT: u32 = 1000;
+/// The highest count of all: a plan names every replica. A cluster of Kubernetes is built for 150,000 pods at the most
+/// (<https://kubernetes.io/docs/setup/best-practices/cluster-large/>), and no other engine for as many.
+const COUNT_MOST: u32 = 100_000;
 
 /// The wanted count of a service, absolute or relative to the replicas there are now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,11 +133,17 @@ impl Targets {
     }
 }
 
-/// Refuses a count over [`COUNT_LIMIT`] without `force`.
+/// Refuses a count over [`COUNT_LIMIT`] without `force`, and one that no engine can run.
 pub fn check_limit(service: &str, count: Count, force: bool) -> Result<()> {
     let (Count::Exactly(number) | Count::More(number)) = count else {
         return Ok(());
     };
+    if number > COUNT_MOST {
+        return Err(Error::usage(format!(
+            "`{service}={count}` asks for more than {COUNT_MOST} replicas, which no engine runs"
+        ))
+        .hint(format!("type the count that is meant: rscale {service}=3")));
+    }
     if number > COUNT_LIMIT && !force {
         return Err(Error::usage(format!(
             "`{service}={count}` asks for more than {COUNT_LIMIT} replicas"
@@ -214,6 +223,18 @@ mod tests {
         assert!(Targets::parse(&["web=+1001"], false).is_err());
         assert!(Targets::parse(&["web=1001"], true).is_ok());
         assert!(Targets::parse(&["web=-1001"], false).is_ok());
+    }
+
+    #[test]
+    fn a_count_that_no_engine_runs_is_refused_with_force_as_well() {
+        assert!(Targets::parse(&["web=100000"], true).is_ok());
+        for typed in ["web=100001", "web=+100001", "web=4294967295"] {
+            let error = Targets::parse(&[typed], true).unwrap_err();
+            let message =
+                format!("`{typed}` asks for more than 100000 replicas, which no engine runs");
+            assert_eq!((error.exit(), error.message), (Exit::Usage, message));
+        }
+        assert!(Targets::parse(&["web=-4294967295"], true).is_ok());
     }
 
     proptest! {

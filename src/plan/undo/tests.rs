@@ -78,6 +78,9 @@ fn done(words: &str) -> Done {
                 .collect()
         };
         let ids = || words[2..].iter().map(ToString::to_string).collect();
+        if words[0] == "drained" {
+            done.add(&Deed::Draining(touched()));
+        }
         done.add(&match words[0] {
             "made" => Deed::Made(touched()),
             "started" => Deed::Starting(touched()),
@@ -111,9 +114,13 @@ fn said(plan: &Plan) -> String {
                 End::RemovedWithVolumes => "remove",
                 End::Stopped => "stop",
             };
-            let ids = step.victims.iter().map(|victim| match victim.running {
-                true => victim.id.clone(),
-                false => format!("{} (does not run)", victim.id),
+            let ids = step.victims.iter().map(|victim| {
+                let how = if victim.running {
+                    ""
+                } else {
+                    " (does not run)"
+                };
+                victim.id.clone() + how
             });
             let drained = step.drain.as_ref().map_or("", |_| " drained");
             format!("{what}{drained} {}", ids.collect::<Vec<_>>().join(" "))
@@ -183,6 +190,8 @@ web: a            | made web b; removed web b   | web: a                    | no
 web: a, b; db: d  | removed web b; made web c   | web: a, c; db: d          | remove c, create web=2 beside db=1, start #2, verify web=2
 worker: a, b      | drained worker b            | worker: a, b              | resume in worker-b
 worker: a, b      | draining worker b           | worker: a, b              | nothing
+worker: a, b      | draining worker b           | worker: a, b exited       | start worker-b
+worker: a, b      | drained worker b; undrained worker b | worker: a, b exited | start worker-b
 worker: a, b      | drained worker b            | worker: a, b exited       | start worker-b, resume in worker-b
 worker: a, b      | drained worker b            | worker: a                 | nothing
 worker: a, b      | drained worker b; undrained worker b | worker: a, b     | nothing
@@ -341,13 +350,13 @@ fn story(fates: &[(&str, Fate)]) -> (Project, Project, Done) {
                 });
             };
             match fared {
-                Fared::Well => became(one.state),
                 Fared::Drained if ran => {
+                    done.add(&Deed::Draining(touched.clone()));
                     done.add(&Deed::Drained(touched));
                     became(State::Running);
                 }
                 Fared::EndedInItsDrain if ran => {
-                    done.add(&Deed::Drained(touched));
+                    done.add(&Deed::Draining(touched));
                     became(State::Exited);
                 }
                 Fared::Stopped if ran => {
@@ -365,6 +374,7 @@ fn story(fates: &[(&str, Fate)]) -> (Project, Project, Done) {
                     done.add(&Deed::Removing(touched));
                 }
                 Fared::Taken => {}
+                // Nothing was done to it, or could be.
                 _ => became(one.state),
             }
         }
@@ -463,7 +473,7 @@ proptest! {
                 _ => Vec::new(),
             };
             for name in existing {
-                let mut ours = did.stopped.values().chain(did.drained.values());
+                let mut ours = did.stopped.values().chain(did.draining.values());
                 prop_assert!(ours.any(|one| one.name == *name), "{name} was not stopped by the run");
             }
         }
@@ -488,7 +498,7 @@ proptest! {
                 let untouched = !did.made.contains_key(&one.id)
                     && !did.started.contains_key(&one.id)
                     && !did.stopped.contains_key(&one.id)
-                    && !did.drained.contains_key(&one.id);
+                    && !did.draining.contains_key(&one.id);
                 prop_assert!(!untouched || there.contains(one), "{one:?} was untouched");
             }
             let alone = theirs.is_empty() && had.iter().all(|(_, fared)| *fared != Fared::Taken);

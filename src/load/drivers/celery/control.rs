@@ -248,4 +248,26 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzzing_what_workers_answer() {
+        let body = r#"{"wa@vm":[{"name":"celery","routing_key":"celery","delivery_info":{"routing_key":"celery"},"acknowledged":true},"tasks.add [rate_limit=10/m]"],"wb@vm":{"ok":"task events already enabled","pool":{"max-concurrency":4}}}"#;
+        let wrapped = r#"{"body":"eyJ3YUB2bSI6e319","headers":{"ticket":"t"},"properties":{"body_encoding":"base64"}}"#;
+        crate::fuzzing::survives(&[body, wrapped], |text| {
+            let mut replies = Replies::new();
+            file(&mut replies, "t", None, text.as_bytes());
+            file_wrapped(&mut replies, "t", text.as_bytes());
+            for reply in replies.values() {
+                let of_queue = tasks_of(reply, "celery");
+                assert!(acknowledged_of(reply, "celery") <= of_queue);
+                let _ = (
+                    queues(reply).count(),
+                    tasks(reply).count(),
+                    concurrency(reply),
+                    events(reply),
+                );
+            }
+            assert!(listeners(&replies, "celery").len() <= replies.len());
+        });
+    }
 }
