@@ -281,3 +281,6 @@ impl Undo<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
