@@ -90,6 +90,28 @@ fn a_first_signal_leaves_a_commands_own_limit() {
     assert!(stderr.contains("did not end within 1s"), "{stdout}{stderr}");
 }
 
+/// It ended with 130 and `scaled`, and without a word of why.
+#[test]
+fn an_interruption_that_comes_too_late_is_said() {
+    let fake = Fake::new(SHOP)
+        .containers(running("worker-a", 1))
+        .on("up --no-start", Answer::makes(running("worker-a", 3)))
+        .on("^start ", Answer::waits())
+        .line("worker-a=3 --no-wait");
+    let run = Background::of(fake.command());
+    fake.wait_for_call("start ");
+    run.signal(Signal::INT);
+    std::thread::sleep(APART);
+    fake.go_on();
+    let (status, stdout, stderr) = run.ended();
+    assert_eq!(status, Some(130), "{stdout}{stderr}");
+    assert!(stdout.contains("1 -> 3  scaled"), "{stdout}{stderr}");
+    assert!(
+        stderr.contains("interrupted when all but the end was done: nothing was rolled back"),
+        "{stdout}{stderr}"
+    );
+}
+
 /// Its handler replaced an ignored SIGHUP, so that a terminal that closes rolled it back.
 #[cfg(target_os = "linux")]
 #[test]

@@ -266,6 +266,28 @@ async fn replicas_that_were_removed_are_brought_back_as_new_ones() {
     story.keeps("web");
 }
 
+/// The count is the former one, the replica is not: it is of the configuration of now.
+#[tokio::test(start_paused = true)]
+async fn what_was_brought_back_from_another_configuration_is_said() {
+    for (hash, said) in [("newer", true), ("", false)] {
+        let story = shop()
+            .hash("worker", hash)
+            .fate("shop-web-3", crash())
+            .asks("web=3 worker=1")
+            .with(|scaling| scaling.plan.step = Some(1))
+            .run()
+            .await;
+        assert_eq!(story.document().outcome.to_string(), "rolled_back");
+        let told = story.events.iter().any(|event| match event {
+            Event::Note(note) => {
+                note.contains("`worker` has its former count again, but not its former")
+            }
+            _ => false,
+        });
+        assert_eq!(told, said, "{:?}", story.events);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dependency_that_was_started_along_goes_again() {
     let story = Scenario::new(SHOP)
@@ -472,20 +494,21 @@ async fn a_rollback_brings_back_what_it_can() {
 /// The engine goes on with what it was asked after Compose gave up.
 #[tokio::test(start_paused = true)]
 async fn what_appears_after_a_failed_up_is_removed_too() {
-    let story = shop()
-        .fault(Fault {
-            needle: " up ",
-            stderr: "Error response from daemon: no space left on device",
-            effect: Effect::Late(Duration::from_millis(300)),
-        })
-        .asks("web=4")
-        .run()
-        .await;
-    assert_eq!(story.document().outcome.to_string(), "rolled_back");
-    let removed: Vec<&str> = story.changes().into_iter().skip(1).collect();
-    assert_eq!(
-        removed,
-        ["2", "3", "4"].map(|number| format!("docker rm --force --volumes shop-web-{number}"))
-    );
-    as_before(&story);
+    for distance in [300, 1500] {
+        let story = shop()
+            .fault(Fault {
+                needle: " up ",
+                stderr: "Error response from daemon: no space left on device",
+                effect: Effect::Late(Duration::from_millis(distance)),
+            })
+            .asks("web=4")
+            .run()
+            .await;
+        assert_eq!(story.document().outcome.to_string(), "rolled_back");
+        let removed: Vec<&str> = story.changes().into_iter().skip(1).collect();
+        let each =
+            ["2", "3", "4"].map(|number| format!("docker rm --force --volumes shop-web-{number}"));
+        assert_eq!(removed, each, "{distance}");
+        as_before(&story);
+    }
 }

@@ -72,6 +72,55 @@ proptest! {
     }
 }
 
+/// The place of `worker` among the services, and of its third replica, which is to go.
+const THE_VICTIM: (usize, usize) = (2, 2);
+
+#[tokio::test(start_paused = true)]
+async fn a_victim_that_somebody_removed_is_as_good_as_gone() {
+    let quiet = scenario(1, 3).asks("worker=1");
+    quiet.run().await;
+    let mut in_time = 0;
+    for at in AFTER_THE_LISTING..quiet.asked() {
+        let scenario = scenario(1, 3).asks("worker=1");
+        scenario.other(at, Other::Removes(THE_VICTIM.0, THE_VICTIM.1));
+        let story = scenario.run().await;
+        if !story
+            .after
+            .iter()
+            .any(|one| one.id == "shop-worker-1-first")
+        {
+            // The victims were gone by then, and it met another one.
+            continue;
+        }
+        in_time += 1;
+        assert_eq!(story.scaled().exit().code(), 0, "{at}: {}", story.told());
+        assert!(
+            story.there().ends_with("worker: 1 running\n"),
+            "{at}: {}",
+            story.told()
+        );
+    }
+    assert!(in_time >= 4, "{in_time}");
+}
+
+/// Somebody recreates a replica under its name while it is drained: it is another one, and nobody asked for its end.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_recreated_under_a_victims_name_is_neither_stopped_nor_taken_for_gone() {
+    let quiet = scenario(1, 3).asks("worker=1");
+    quiet.run().await;
+    for at in AFTER_THE_LISTING..quiet.asked() {
+        let scenario = scenario(1, 3).asks("worker=1");
+        scenario.other(at, Other::Recreates(THE_VICTIM.0, THE_VICTIM.1));
+        let story = scenario.run().await;
+        assert_eq!(scenario.harm(), Vec::<String>::new(), "{at}");
+        let there = story.after.iter().filter(|one| one.service == "worker");
+        let running = there.filter(|one| one.state == "running").count();
+        let document = story.document();
+        let said = document.services[0].running.map(|running| running as usize);
+        assert_eq!(said, Some(running), "{at}: {}", story.told());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_scale_by_others_in_the_middle_is_left_as_it_is() {
     let quiet = scenario(2, 1).asks("web=3");

@@ -220,6 +220,61 @@ async fn a_replica_that_ended_meanwhile_needs_no_drain() {
     assert_eq!(story.scaled().exit().code(), 0, "{}", story.told());
 }
 
+/// A worker that exits once it is told to finish takes the command along that told it so; the engine says a moment
+/// later that it has ended.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_ends_its_replica_is_no_failure() {
+    for later in [Duration::ZERO, Duration::from_millis(700)] {
+        let ends = Fault {
+            effect: Effect::EndsIt(later),
+            ..fails("shop-web-2 touch")
+        };
+        let story = shop(2).fault(ends).asks("web=1").run().await;
+        assert_eq!(story.scaled().exit().code(), 0, "{}", story.told());
+        let stays = |one: &Container| one.id == "shop-web-1-first";
+        assert!(story.after.iter().any(stays), "{}", story.told());
+        assert_eq!(
+            story.there(),
+            "front: 1 running\nweb: 1 running\nworker: 1 running, 2 running\n"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_killed_in_a_replica_that_lives_on_is_a_failure() {
+    let killed = Fault {
+        effect: Effect::EndsIt(Duration::from_secs(3600)),
+        ..fails("shop-web-2 touch")
+    };
+    let story = shop(2).fault(killed).asks("web=1").run().await;
+    assert_eq!(story.scaled().exit().code(), 1, "{}", story.told());
+    story.keeps("web");
+}
+
+/// Two replicas were to go; one ended in its drain, and in the other it failed.
+#[tokio::test(start_paused = true)]
+async fn what_ended_in_its_drain_runs_again_when_nothing_goes_after_all() {
+    let ends = Fault {
+        effect: Effect::EndsIt(Duration::from_millis(300)),
+        ..fails("shop-web-2 touch")
+    };
+    let story = shop(3)
+        .fault(ends)
+        .fault(fails("shop-web-3 touch"))
+        .asks("web=1")
+        .run()
+        .await;
+    assert_eq!(story.document().outcome.to_string(), "rolled_back");
+    assert!(
+        story
+            .there()
+            .contains("web: 1 running, 2 running, 3 running"),
+        "{}",
+        story.there()
+    );
+    story.keeps("web");
+}
+
 #[tokio::test(start_paused = true)]
 async fn interrupted_while_it_drains_nothing_goes() {
     let story = shop(3)

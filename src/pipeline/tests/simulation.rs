@@ -46,6 +46,8 @@ pub enum Effect {
     CreatedOnly,
     /// What `up` was to create appears one by one, at such a distance, after it has failed.
     Late(Duration),
+    /// The container that the command runs in ends and takes the command along; the engine says so after a while.
+    EndsIt(Duration),
     Everything,
 }
 
@@ -93,6 +95,8 @@ pub struct Simulation {
     containers: Vec<Simulated>,
     /// Those that appear later.
     late: Vec<(Instant, Container)>,
+    /// When it will be said of which, by id, that they have ended.
+    ending: Vec<(Instant, String)>,
     /// By container name.
     fates: BTreeMap<String, Fate>,
     faults: Vec<Fault>,
@@ -134,6 +138,7 @@ impl Simulation {
             declared,
             containers: Vec::new(),
             late: Vec::new(),
+            ending: Vec::new(),
             fates: BTreeMap::new(),
             faults: Vec::new(),
             hashes: BTreeMap::new(),
@@ -391,6 +396,9 @@ impl Simulation {
         {
             return done("");
         }
+        if let Some(Effect::EndsIt(after)) = fault.as_ref().map(|fault| fault.effect) {
+            return self.end_inside(spec, after);
+        }
         let words: Vec<&str> = spec
             .args
             .iter()
@@ -442,6 +450,21 @@ impl Simulation {
         }
     }
 
+    /// A command in a container that ends is killed with it.
+    fn end_inside(&mut self, spec: &CommandSpec, after: Duration) -> Answer {
+        let ids = self.containers.iter().map(|one| &one.container.id);
+        let meant = ids.filter(|id| spec.args.iter().any(|word| **word == ***id));
+        let due = Instant::now() + after;
+        let ending: Vec<(Instant, String)> = meant.map(|id| (due, id.clone())).collect();
+        self.ending.extend(ending);
+        Err(CommandError::Failed {
+            command: spec.to_string(),
+            status: "exit status: 137".into(),
+            stdout: String::new(),
+            stderr: String::new(),
+        })
+    }
+
     fn now(&self) -> Timestamp {
         let epoch: Timestamp = EPOCH.parse().expect("it is a time");
         epoch
@@ -461,7 +484,16 @@ impl Simulation {
                 container,
                 started: None,
             }));
+        let (ended, ending) = std::mem::take(&mut self.ending)
+            .into_iter()
+            .partition(|(when, _)| *when <= Instant::now());
+        self.ending = ending;
+        let ended: Vec<(Instant, String)> = ended;
         for Simulated { container, started } in &mut self.containers {
+            if ended.iter().any(|(_, id)| *id == container.id) {
+                container.state = "exited".into();
+                *started = None;
+            }
             let (Some(since), Some(fate)) = (*started, self.fates.get(&container.name)) else {
                 continue;
             };
