@@ -93,11 +93,16 @@ fn a_first_signal_leaves_a_commands_own_limit() {
 /// It ended with 130 and `scaled`, and without a word of why.
 #[test]
 fn an_interruption_that_comes_too_late_is_said() {
+    let created = [
+        running("worker-a", 1),
+        vec![Container::new("worker-a", 2, "created")],
+    ];
+    let started = running("worker-a", 2);
     let fake = Fake::new(SHOP)
         .containers(running("worker-a", 1))
-        .on("up --no-start", Answer::makes(running("worker-a", 3)))
-        .on("^start ", Answer::waits())
-        .line("worker-a=3 --no-wait");
+        .on("up --no-start", Answer::makes(created.concat()))
+        .on("^start ", Answer::waits().leaving(started))
+        .line("worker-a=2 --no-wait");
     let run = Background::of(fake.command());
     fake.wait_for_call("start ");
     run.signal(Signal::INT);
@@ -105,7 +110,7 @@ fn an_interruption_that_comes_too_late_is_said() {
     fake.go_on();
     let (status, stdout, stderr) = run.ended();
     assert_eq!(status, Some(130), "{stdout}{stderr}");
-    assert!(stdout.contains("1 -> 3  scaled"), "{stdout}{stderr}");
+    assert!(stdout.contains("1 -> 2  scaled"), "{stdout}{stderr}");
     assert!(
         stderr.contains("interrupted when all but the end was done: nothing was rolled back"),
         "{stdout}{stderr}"
