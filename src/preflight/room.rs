@@ -79,8 +79,7 @@ pub fn place(service: &Deployed, count: u32, machines: &mut [Machine]) -> u32 {
             return count - done;
         };
         *machine.running.entry(service.object.clone()).or_default() += 1;
-        machine.taken.nano_cpus += service.placement.reserved.nano_cpus;
-        machine.taken.memory_bytes += service.placement.reserved.memory_bytes;
+        machine.taken.add(service.placement.reserved);
         for port in service
             .ports
             .iter()

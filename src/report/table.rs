@@ -276,13 +276,13 @@ fn ranges(numbers: &BTreeSet<u16>) -> String {
 }
 
 fn restarts(service: &StatusService) -> String {
-    let known: Option<Vec<u32>> = service
+    let known: Option<Vec<u64>> = service
         .containers
         .iter()
-        .map(|container| container.restarts)
+        .map(|container| container.restarts.map(u64::from))
         .collect();
     known.map_or("?".into(), |restarts| {
-        restarts.iter().sum::<u32>().to_string()
+        restarts.iter().sum::<u64>().to_string()
     })
 }
 

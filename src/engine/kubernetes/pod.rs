@@ -66,7 +66,7 @@ pub fn replica(pod: &Object, service: &str, numbered: bool) -> Replica {
                 .container_statuses
                 .iter()
                 .map(|one| one.restart_count)
-                .sum(),
+                .fold(0, u32::saturating_add),
         ),
         node: pod.spec.node_name.clone(),
         reason: reason(pod, state, waiting, last_end),

@@ -123,9 +123,7 @@ pub fn parse(nodes: &str, services: &str, tasks: &str) -> Result<Vec<Machine>, s
         }
         *machine.running.entry((*name).to_owned()).or_default() += 1;
         if let Some(demand) = demands.get(*name) {
-            let reserved = demand.placement.reserved;
-            machine.taken.nano_cpus += reserved.nano_cpus;
-            machine.taken.memory_bytes += reserved.memory_bytes;
+            machine.taken.add(demand.placement.reserved);
             let ports = demand.ports.iter();
             for port in ports.filter(|port| port.by_node && port.published != 0) {
                 let port = (port.protocol.clone(), port.published);

@@ -56,6 +56,8 @@ struct SimulatedSwarm {
     last_id: u32,
     /// Somebody else sets this count once rscale has told its own.
     intruder: Option<(String, u32)>,
+    /// Somebody else sets this count once rscale has looked.
+    quicker: Option<(String, u32)>,
     log: String,
 }
 
@@ -164,13 +166,17 @@ impl SimulatedSwarm {
             }
             String::new()
         } else if line.starts_with("docker service ls ") {
-            self.counts.iter().fold(String::new(), |mut text, (name, count)| {
+            let listed = self.counts.iter().fold(String::new(), |mut text, (name, count)| {
                 let _ = writeln!(
                     text,
                     r#"{{"ID":"s","Image":"app","Mode":"replicated","Name":"shop_{name}","Ports":"","Replicas":"0/{count}"}}"#
                 );
                 text
-            })
+            });
+            if let Some((service, count)) = self.quicker.take() {
+                self.set(&service, count);
+            }
+            listed
         } else if line.starts_with("docker stack ps ") {
             self.tasks()
         } else if line.starts_with("docker node ls ") {
@@ -217,6 +223,11 @@ impl Stage {
             .borrow_mut()
             .fates
             .insert(service.to_owned(), fate);
+        self
+    }
+
+    fn quicker(self, service: &str, count: u32) -> Self {
+        self.swarm.borrow_mut().quicker = Some((service.to_owned(), count));
         self
     }
 
@@ -379,6 +390,21 @@ async fn a_count_that_somebody_else_set_meanwhile_is_reported_and_left_alone() {
         story.error()
     );
     // Only what this run told goes back.
+    assert_eq!(story.counts, r#"{"web": 5, "worker": 1}"#);
+}
+
+/// The engine does not look what its count was: what somebody set a moment ago was overwritten.
+#[tokio::test(start_paused = true)]
+async fn a_count_that_somebody_else_set_just_before_is_not_overwritten() {
+    let stage = Stage::new(&[("web", 1), ("worker", 1)]).quicker("web", 5);
+    let story = stage.asks(&["web=3"], true).await;
+    assert_eq!(story.scaled.exit().code(), 1);
+    assert!(
+        story.error().contains("`web`") && story.error().contains('5'),
+        "{}",
+        story.error()
+    );
+    assert_eq!(story.told, [""; 0]);
     assert_eq!(story.counts, r#"{"web": 5, "worker": 1}"#);
 }
 

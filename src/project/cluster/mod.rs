@@ -62,6 +62,14 @@ pub struct Resources {
     pub memory_bytes: u64,
 }
 
+impl Resources {
+    /// Adds what one more takes.
+    pub fn add(&mut self, other: Self) {
+        self.nano_cpus = self.nano_cpus.saturating_add(other.nano_cpus);
+        self.memory_bytes = self.memory_bytes.saturating_add(other.memory_bytes);
+    }
+}
+
 /// A port of a service that can be reached from outside of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PublishedPort {

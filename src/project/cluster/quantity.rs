@@ -43,7 +43,7 @@ impl Quantity {
         let places = i32::try_from(fraction.len()).ok()?;
         let value: i128 = format!("{whole}{fraction}").parse().ok()?;
         let value = value.checked_mul(factor)?;
-        let exponent = power_of_ten - places + 3;
+        let exponent = i32::checked_sub(power_of_ten, places)?.checked_add(3)?;
         let scale = 10_i128.checked_pow(exponent.unsigned_abs())?;
         Some(Self(if exponent >= 0 {
             value.checked_mul(scale)?
@@ -126,7 +126,17 @@ mod tests {
             assert_eq!(read.map(|one| one.to_string()).unwrap_or_default(), shown);
         }
         for text in [
-            "", "m", "1x", "1e", "1KiB", "one", "1.2.3", "-", "1 Mi", "9e99",
+            "",
+            "m",
+            "1x",
+            "1e",
+            "1KiB",
+            "one",
+            "1.2.3",
+            "-",
+            "1 Mi",
+            "9e99",
+            "1e2147483647",
         ] {
             assert_eq!(Quantity::parse(text), None, "{text}");
         }
