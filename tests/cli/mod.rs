@@ -20,6 +20,7 @@ mod scale_all;
 pub mod schema;
 mod secrets;
 mod status;
+mod sweep;
 
 use std::io::Write;
 
