@@ -149,6 +149,15 @@ impl Error {
         self.kind.exit()
     }
 
+    /// Whether the engine can be asked nothing at all now, whatever the question.
+    pub fn is_out_of_reach(&self) -> bool {
+        use Kind::{EngineAway, Interrupted, NotInstalled, TimedOut};
+        matches!(
+            self.kind,
+            EngineAway | NotInstalled | TimedOut | Interrupted
+        )
+    }
+
     pub fn is_interrupted(&self) -> bool {
         self.kind == Kind::Interrupted
     }

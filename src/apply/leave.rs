@@ -191,7 +191,7 @@ impl Run<'_> {
                 if !self.rolling_back.get() {
                     let name = &step.replica.name;
                     (self.emit)(Event::Note(format!(
-                        "`{name}` was drained by a run that did not end, and takes work again"
+                        "`{name}` was drained by an earlier run, and takes work again"
                     )));
                 }
                 Ok(())

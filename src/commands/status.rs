@@ -25,10 +25,10 @@ pub async fn run(session: &Session<'_>, args: &StatusArgs) -> Result<Exit> {
     let stamps = host::stamps(&session.files);
     let seen = read(session, args).await?;
     session.ui.notes(&seen.project.declared.warnings);
+    tell_of(session.ui, &seen.leftovers);
     match args.watch {
         None => {
             session.ui.data(&rendered(session, &seen, args));
-            tell_of(session.ui, &seen.leftovers);
             Ok(Exit::Done)
         }
         Some(interval) => {

@@ -135,8 +135,8 @@ impl Claims for DockerClaims {
     }
 
     fn take_over(&self, claim: &Claim, _from: &Claimed) -> Vec<CommandSpec> {
-        // By name, because there is no other way: whoever takes it over in the same moment may take away the new one.
-        // Then the look that follows shows it.
+        // By name, because there is no other way: whoever takes it over in the same moment may take away the new one. So it
+        // is looked at once more in a while.
         vec![
             self.remove(&[&self.name(), &self.beat()]),
             self.claim(claim),

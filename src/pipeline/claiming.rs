@@ -17,6 +17,8 @@ use crate::memory::RunId;
 
 /// Time between two looks at somebody else's claim.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// What two runs that take over at once may be apart: a look and a removal, over a slow connection.
+const AFTER_TAKING_OVER: Duration = Duration::from_secs(2);
 
 /// A claim that this run holds.
 pub struct HeldClaim<'a> {
@@ -73,7 +75,13 @@ pub async fn claim<'a>(
                 who(over)
             ));
         }
-        let found = match held.attempt(over).await {
+        let mut found = held.attempt(over).await;
+        if over.is_some() && held.is_own(&found) {
+            // Whoever took it over in the same moment may have taken this one away since.
+            reach.executor.pause(AFTER_TAKING_OVER).await;
+            found = held.look().await;
+        }
+        let found = match found {
             Ok(found) => found,
             Err(error) => return refused(&error, note),
         };
@@ -87,10 +95,7 @@ pub async fn claim<'a>(
 /// What a failure to claim means: without an engine or with Ctrl-C it is the run's, else it goes on without a claim.
 fn refused<'a>(error: &CommandError, note: &dyn Fn(&str)) -> Result<Option<HeldClaim<'a>>> {
     let error = explain_reading(error);
-    if matches!(
-        error.kind,
-        Kind::EngineAway | Kind::NotInstalled | Kind::TimedOut | Kind::Interrupted
-    ) {
+    if error.is_out_of_reach() {
         return Err(error);
     }
     note(&format!(
@@ -116,6 +121,11 @@ impl HeldClaim<'_> {
                 _ => {}
             }
         }
+        self.look().await
+    }
+
+    /// Whose the claim is.
+    async fn look(&self) -> Result<Option<Claimed>, CommandError> {
         match self.executor.run(&self.claims.look(), None).await {
             Ok(output) => Ok(self.claims.parse_look(&output.stdout)),
             Err(error) => match self.claims.printed_anyway(&error) {
@@ -123,6 +133,10 @@ impl HeldClaim<'_> {
                 None => Err(error),
             },
         }
+    }
+
+    fn is_own(&self, found: &Result<Option<Claimed>, CommandError>) -> bool {
+        matches!(found, Ok(Some(found)) if found.claim.run == self.claim.run)
     }
 
     /// Says again and again that the run lives; never ends.

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::surroundings::HostFacts;
 use crate::engine::cause::explain_reading;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::gather::Reach;
-use crate::memory::{known, remember};
+use crate::memory::{Store, known, remember};
 
 /// The engine's own id, however it is reached. Asking takes as long as a listing, so it is remembered. Where the engine
 /// does not tell, its address has to do.
@@ -14,7 +14,7 @@ use crate::memory::{known, remember};
 /// # Errors
 /// Nothing can be asked of it now.
 pub async fn engine_id(reach: Reach<'_>, host: &HostFacts) -> Result<String> {
-    let folder = host.store.as_ref().map(crate::memory::Store::folder);
+    let folder = host.store.as_ref().map(Store::folder);
     let now = Timestamp::now();
     let remembered = folder
         .as_ref()
@@ -39,12 +39,12 @@ async fn asked(reach: Reach<'_>) -> Result<Option<String>> {
             Ok(said) => said,
             Err(error) => {
                 let error = explain_reading(&error);
-                let away = matches!(
-                    error.kind,
-                    Kind::EngineAway | Kind::NotInstalled | Kind::TimedOut | Kind::Interrupted
-                );
                 // It may be a matter of rights: then others decide whether it goes on.
-                return if away { Err(error) } else { Ok(None) };
+                return if error.is_out_of_reach() {
+                    Err(error)
+                } else {
+                    Ok(None)
+                };
             }
         };
         let id = reach

@@ -91,7 +91,7 @@ impl<'e> Keeping<'e, '_> {
     async fn wait(&self, project: &str) -> Result<ProjectLock> {
         let (path, holder) = (self.path(project), self.holder());
         let began = Instant::now();
-        let mut waits_for = None;
+        let mut said = None;
         loop {
             let other = match lock::attempt(&path, &holder)? {
                 Attempt::Taken(lock) => return Ok(lock),
@@ -101,30 +101,24 @@ impl<'e> Keeping<'e, '_> {
                 return Err(Error::interrupted());
             }
             // The lock outlives a run for as long as a command of it works.
-            let (who, what) = if other.is_dead() {
-                let who = format!("a command of {other}, which was killed");
-                (who, "works on")
+            let (waiting, still) = if other.is_dead() {
+                let who = format!("a command of {other}, which was killed,");
+                let works = format!("{who} still works on project `{project}`");
+                (format!("waiting: {works}"), works)
             } else {
-                (other.to_string(), "scales")
+                (
+                    format!("waiting for {other}, which scales project `{project}`"),
+                    format!("{other} still scales project `{project}`"),
+                )
             };
             if began.elapsed() >= self.timeout {
                 let limit = duration::show(self.timeout);
-                let comma = if other.is_dead() { "," } else { "" };
-                let message =
-                    format!("{who}{comma} still {what} project `{project}` after {limit}");
-                return Err(Error::new(Kind::Busy, message)
+                return Err(Error::new(Kind::Busy, format!("{still} after {limit}"))
                     .hint("wait longer: rscale --lock-timeout 10m ..."));
             }
-            if waits_for.as_ref() != Some(&who) {
-                let and = if other.is_dead() {
-                    "and still"
-                } else {
-                    "which"
-                };
-                (self.note)(&format!(
-                    "waiting for {who}, {and} {what} project `{project}`"
-                ));
-                waits_for = Some(who);
+            if said.as_ref() != Some(&waiting) {
+                (self.note)(&waiting);
+                said = Some(waiting);
             }
             self.reach.executor.pause(Duration::from_millis(100)).await;
         }

@@ -40,7 +40,9 @@ impl fmt::Display for Asked {
                 write!(f, "rscale scale-all {count}")?;
                 for (option, services) in [("--only", only), ("--except", except)] {
                     for service in services {
-                        write!(f, " {option} {service}")?;
+                        // It may be a pattern, which a shell would try on files.
+                        let quoted = shlex::try_quote(service).unwrap_or(service.into());
+                        write!(f, " {option} {quoted}")?;
                     }
                 }
                 Ok(())
@@ -169,4 +171,36 @@ fn reason_to_leave_alone(project: &Project, bare: &Bare, name: &str, count: i64)
         .find(|finding| counts(finding) && finding.rule != Rule::Limits);
     let finding = finding.or_else(|| as_asked.iter().find(counts));
     finding.map(|finding| finding.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Asked;
+    use crate::project::target::{Count, Targets};
+
+    #[test]
+    fn what_was_asked_is_shown_as_it_can_be_typed() {
+        let targets = Targets::parse(&["web=3", "db=+1"], false).unwrap();
+        assert_eq!(Asked::Named(targets).to_string(), "rscale db=+1 web=3");
+        let all = Asked::All {
+            count: Count::Exactly(2),
+            only: Vec::new(),
+            except: vec!["db*".into(), "web".into()],
+        };
+        let typed = all.to_string();
+        let words = shlex::split(&typed).unwrap();
+        assert_eq!(
+            words,
+            [
+                "rscale",
+                "scale-all",
+                "2",
+                "--except",
+                "db*",
+                "--except",
+                "web"
+            ]
+        );
+        assert_ne!(typed, words.join(" "));
+    }
 }

@@ -188,7 +188,7 @@ pub enum Reason {
     Exited,
     Restarting,
     Unhealthy,
-    /// It was told to take no more work by a run that did not get to its end.
+    /// An earlier run told it to take no more work.
     Drained,
     Outdated,
     /// Its worker runs nothing.

@@ -62,7 +62,7 @@ pub fn drained(question: &Question, findings: &mut Vec<Finding>) {
             Rule::Drained,
             service,
             format!(
-                "{} {was} drained by a run that did not end, so that {it} no more work",
+                "{} {was} drained by an earlier run, so that {it} no more work",
                 names.join(", ")
             ),
             format!(

@@ -167,7 +167,7 @@ fn the_lock_is_held_for_as_long_as_a_command_of_a_killed_run_works() {
     assert!(
         waiting
             .stderr
-            .contains("waiting for a command of `rscale worker-a=2` (pid "),
+            .contains("waiting: a command of `rscale worker-a=2` (pid "),
         "{waiting:#?}"
     );
     assert!(

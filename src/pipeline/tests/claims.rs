@@ -326,3 +326,40 @@ async fn an_engine_of_this_machine_alone_is_not_asked() {
     assert!(machine.claim(on("a"), 0).await.unwrap().is_none());
     assert!(machine.executor.lines().is_empty());
 }
+
+/// Two runs take over what a killed one left; the second removes by name what the first has just made.
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_over_is_looked_at_once_more() {
+    let keeper: Rc<RefCell<Keeper>> = Rc::default();
+    let (a, b) = (
+        Machine::new("compose", &keeper),
+        Machine::new("compose", &keeper),
+    );
+    let dead = Holder {
+        pid: (1 << 22) + 1,
+        ..Holder::this_run("rscale web=9".into())
+    };
+    drop(a.claim(dead, 0).await.unwrap());
+    let other = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        keeper.borrow_mut().volumes.clear();
+        let held = b.claim(on("b"), 0).await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        held.release().await;
+    };
+    let began = tokio::time::Instant::now();
+    let (held, ()) = tokio::join!(a.claim(on("a"), 60), other);
+    assert!(held.unwrap().is_some());
+    assert!(
+        began.elapsed() >= Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(
+        a.notes
+            .borrow()
+            .iter()
+            .any(|note| note.starts_with("waiting for"))
+    );
+}
