@@ -116,6 +116,7 @@ own() {
 case "$*" in
   compose*" config") cat "$FAKE/config.yaml" ;;
   "ps --all"*) cat "$FAKE/ps" ;;
+  *DockerRootDir*) echo '{"id":"own","name":"own","root":"/","cluster":""}' ;;
   *) echo "1000000000 2026-01-01T00:00:00Z" ;;
 esac
 FAKE
@@ -131,7 +132,7 @@ FAKE
   done >"$work/own/ps"
   cat >"$work/own/run" <<RUN
 #!/bin/sh
-export FAKE=$work/own PATH=$work/own/bin:\$PATH RSCALE_COMPOSE='docker compose' RSCALE_LOCK_DIR=$work/own
+export FAKE=$work/own PATH=$work/own/bin:\$PATH RSCALE_COMPOSE='docker compose' RSCALE_LOCK_DIR=$work/own RSCALE_STATE_DIR=$work/own/state
 exec $rscale "\$@"
 RUN
   chmod +x "$work/own/run"
